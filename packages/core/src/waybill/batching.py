@@ -1,0 +1,96 @@
+"""Concurrent calls of one verb, gathered into its batch verb without waiting for a timer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from .errors import WaybillError
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class Coalescer(Generic[Item, Outcome]):
+    """Calls go out at once while a flight is free; what comes meanwhile goes together in the next one.
+
+    Args:
+        one: the verb for a single item.
+        many: its batch verb, where the driver has one: an outcome or a WaybillError per item, in order.
+        size: the most items of a flight.
+        flights: how many may be under way.
+    """
+
+    def __init__(
+        self,
+        one: Callable[[Item], Awaitable[Outcome]],
+        many: Callable[[Sequence[Item]], Awaitable[Sequence[Outcome | WaybillError]]] | None,
+        size: int,
+        flights: int = 1,
+    ) -> None:
+        self._one, self._many, self._size = one, many, size
+        self._free = flights
+        self._waiting: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, item: Item) -> Outcome:
+        """The verb's outcome for *item*, or its error."""
+        if self._many is None:
+            return await self._one(item)
+        if self._free and not self._waiting:
+            self._free -= 1
+            try:
+                return await self._one(item)
+            finally:
+                self._land()
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _land(self) -> None:
+        self._free += 1
+        if self._waiting:
+            self._free -= 1
+            task = asyncio.get_running_loop().create_task(self._fly())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _fly(self) -> None:
+        batch: list[tuple[Item, asyncio.Future[Outcome]]] = []
+        while self._waiting and len(batch) < self._size:
+            item, future = self._waiting.popleft()
+            if not future.done():  # its caller was cancelled before anything was sent
+                batch.append((item, future))
+        try:
+            if batch:
+                await self._carry(batch)
+        finally:
+            self._land()
+
+    async def _carry(self, batch: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
+        assert self._many is not None  # noqa: S101 - only then is anything gathered
+        try:
+            outcomes = await self._many([item for item, _ in batch])
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the callers' to handle
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():
+                continue
+            if isinstance(outcome, WaybillError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)

@@ -1,0 +1,51 @@
+"""What registered jobs ask for, held against what a broker promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .driver import Capabilities
+from .errors import UnsupportedError
+from .registry import Registered
+
+
+def check_jobs(jobs: Iterable[Registered], able: Capabilities, max_payload_bytes: int | None) -> None:
+    """Hold every job against the broker.
+
+    Args:
+        max_payload_bytes: the service's limit, where it was set on purpose.
+
+    Raises:
+        UnsupportedError: with every mismatch, and the setting that cures it, in `problems`.
+    """
+    problems = [problem for each in jobs for problem in _mismatches(each, able)]
+    if max_payload_bytes is not None and able.max_message_bytes is not None and max_payload_bytes > able.max_message_bytes:
+        problems.append(
+            f"max_payload_bytes={max_payload_bytes:,} is above this broker's {able.max_message_bytes:,}: lower it"
+        )
+    if problems:
+        listed = "".join(f"\n  - {each}" for each in problems)
+        raise UnsupportedError(f"this broker cannot keep what the jobs ask:{listed}", problems)
+
+
+def _mismatches(registered: Registered, able: Capabilities) -> Iterator[str]:
+    name, options = registered.job.name, registered.job.options
+    if options.delay is not None and able.max_delay is not None and options.delay > able.max_delay:
+        yield (
+            f"{name}: delay={options.delay} is above the broker's {able.max_delay}: "
+            "shorten it, or use the driver's scheduler option where it has one"
+        )
+    if options.priority and able.priorities == 1:
+        yield f"{name}: priority={options.priority}, and the broker has none: use queues in order of urgency instead"
+    if options.group is not None and able.ordering != "group":
+        yield f"{name}: group=, and the broker orders by {able.ordering!r}: drop group=, or use a broker that orders groups"
+    if options.timeout is not None and able.max_run is not None and options.timeout > able.max_run:
+        yield f"{name}: timeout={options.timeout} is above the broker's longest hold of {able.max_run}: shorten it"
+    unique = options.unique
+    if unique is None:
+        return
+    if unique.until not in able.unique.scopes:
+        kept = ", ".join(sorted(able.unique.scopes)) or "none"
+        yield f"{name}: unique until {unique.until!r}, and the broker keeps: {kept}: choose another until=, or drop unique="
+    elif unique.on_conflict == "raise" and not able.unique.reported:
+        yield f'{name}: unique raises on conflict, and the broker drops duplicates silently: use on_conflict="skip"'

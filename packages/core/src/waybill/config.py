@@ -1,0 +1,64 @@
+"""Settings from outside the code: `WAYBILL_*` in the environment, then `waybill.toml` or `[tool.waybill]`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What was found; None for what nobody set."""
+
+    app: str | None = None
+    url: str | None = None
+    queues: tuple[str, ...] | None = None
+    default_queue: str | None = None
+
+
+def load_config(directory: Path | None = None) -> Config:
+    """Read the settings that hold in *directory* (the working directory by default).
+
+    Raises:
+        ConfigurationError: a file is not TOML, or has an unknown or malformed setting.
+    """
+    values = _from_file(directory or Path.cwd())
+    for each in fields(Config):
+        text = os.environ.get(f"WAYBILL_{each.name.upper()}")
+        if text:
+            values[each.name] = tuple(part.strip() for part in text.split(",")) if each.name == "queues" else text
+    return Config(**values)
+
+
+def _from_file(directory: Path) -> dict[str, Any]:
+    for name, keys in (("waybill.toml", ()), ("pyproject.toml", ("tool", "waybill"))):
+        path = directory / name
+        if not path.is_file():
+            continue
+        try:
+            table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} is not TOML: {error}") from error
+        for key in keys:
+            table = table.get(key, {})
+        if table or not keys:
+            return _checked(table, path)
+    return {}
+
+
+def _checked(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    known = {each.name for each in fields(Config)}
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigurationError(f"{path}: no setting {name!r}; there are {', '.join(sorted(known))}")
+        if name == "queues":
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise ConfigurationError(f"{path}: queues is a list of names")
+        elif not isinstance(value, str):
+            raise ConfigurationError(f"{path}: {name} is text, not {value!r}")
+    return {name: tuple(value) if name == "queues" else value for name, value in table.items()}

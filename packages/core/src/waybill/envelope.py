@@ -1,0 +1,215 @@
+"""The wire format: what a job looks like as bytes, and the message that carries it.
+
+`encode` and `decode` speak the job's own JSON object (the published schema is `envelope.schema.json`).
+`wrap` and `unwrap` are for brokers that carry nothing but bytes: they put what belongs to the message
+beside the job's fields in the same object.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from .timing import format_moment
+
+VERSION: Final = 1
+
+UniqueScope = Literal["done", "start", "window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who the job runs for. It travels with the message; the token is never shown."""
+
+    tag: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueKey:
+    """A key that at most one message of a queue holds.
+
+    `until` says when it is free again: "done" (acked, dead, purged or cancelled, and after `window`
+    where there is one), "start" (first received) or "window" (exactly `window` after acceptance).
+    """
+
+    key: str
+    until: UniqueScope
+    window: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One call of a job, encoded, as drivers move it."""
+
+    id: str
+    queue: str
+    body: bytes
+    unique: UniqueKey | None = None
+    group: str | None = None
+    priority: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """ASCII names, at most 4 KiB in all."""
+
+    @property
+    def job_name(self) -> str:
+        """The job's name, read from the body.
+
+        Raises:
+            ValueError: the body is not a job.
+        """
+        return decode(self.body).job_name
+
+    @property
+    def payload(self) -> Any:
+        """The payload as plain JSON values, read from the body.
+
+        Raises:
+            ValueError: the body is not a job.
+        """
+        return msgspec.json.decode(decode(self.body).payload)
+
+
+class Envelope(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, tag_field="v", tag=VERSION):
+    """A job's fields on the wire. Only `job_name` is required of a foreign producer."""
+
+    job_name: str
+    job_id: str | None = None
+    queue: str | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+    enqueued_at: datetime | None = None
+    metadata: dict[str, Any] | None = None
+    max_attempts: int | None = None
+    parent_id: str | None = None
+    session: Session | None = None
+
+
+_envelope: Final = msgspec.json.Decoder(Envelope)
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def encode(envelope: Envelope) -> bytes:
+    """A job's fields as UTF-8 JSON."""
+    return _encode(envelope)
+
+
+def decode(body: bytes) -> Envelope:
+    """Read a job's fields.
+
+    Raises:
+        ValueError: it is not a job of this version, with what is wrong and where.
+    """
+    try:
+        return _envelope.decode(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+# -- bytes alone -------------------------------------------------------------------------------------
+
+
+class _Unique(msgspec.Struct, omit_defaults=True):
+    key: str
+    until: UniqueScope
+    window: int | None = None  # milliseconds
+
+
+class _Carried(msgspec.Struct, omit_defaults=True):
+    """What `wrap` adds beside the job's fields."""
+
+    id: str | None = None
+    priority: int = 0
+    unique: _Unique | None = None
+    group: str | None = None
+    headers: dict[str, str] = {}
+    due: datetime | None = None
+    attempts: int = 0
+    raw: str | None = None  # base64 of a body that is no JSON object
+
+
+_carried: Final = msgspec.json.Decoder(_Carried)
+_FIELDS: Final = frozenset(_Carried.__struct_fields__)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+class Unwrapped(NamedTuple):
+    """What `unwrap` found: the message, when it is due (None: now), and deliveries that came before."""
+
+    message: Message
+    due: datetime | None
+    attempts: int
+
+
+def wrap(message: Message, due: datetime | None = None, attempts: int = 0) -> bytes:
+    """The whole message as one JSON object, for a broker that carries bytes alone."""
+    unique = message.unique
+    carried = _Carried(
+        priority=message.priority,
+        unique=unique and _Unique(unique.key, unique.until, unique.window and unique.window // _MILLISECOND),
+        group=message.group,
+        headers=dict(message.headers),
+        due=due and due.astimezone(timezone.utc),
+        attempts=attempts,
+    )
+    try:
+        members = _members.decode(message.body)
+    except (ValueError, RecursionError):
+        members = {}
+        carried.raw = base64.b64encode(message.body).decode()
+    if bytes(members.get("jobId", b"")) != _encode(message.id):
+        carried.id = message.id
+    if not _FIELDS.isdisjoint(members):
+        members = {name: value for name, value in members.items() if name not in _FIELDS}
+    added = _members.decode(_encode(carried))
+    return _encode(members | added) if added else message.body
+
+
+def unwrap(data: bytes, *, queue: str = "", broker_id: str = "") -> Unwrapped:
+    """Read what `wrap` wrote, or a foreign producer's bytes, which get the broker's id."""
+    foreign = Unwrapped(Message(broker_id, queue, data), None, 0)
+    try:
+        carried = _carried.decode(data)
+        members = _members.decode(data)
+        job_id = msgspec.json.decode(members["jobId"], type=str) if "jobId" in members else None
+        body = base64.b64decode(carried.raw, validate=True) if carried.raw is not None else data
+    except (ValueError, RecursionError, binascii.Error):
+        return foreign
+    if carried.raw is None and not _FIELDS.isdisjoint(members):
+        body = _encode({name: value for name, value in members.items() if name not in _FIELDS})
+    unique = carried.unique
+    message = Message(
+        id=carried.id or job_id or broker_id,
+        queue=queue,
+        body=body,
+        unique=unique
+        and UniqueKey(unique.key, unique.until, None if unique.window is None else unique.window * _MILLISECOND),
+        group=carried.group,
+        priority=carried.priority,
+        headers=carried.headers,
+    )
+    return Unwrapped(message, carried.due, carried.attempts)
+
+
+__all__ = [
+    "VERSION",
+    "Envelope",
+    "Message",
+    "Session",
+    "UniqueKey",
+    "UniqueScope",
+    "Unwrapped",
+    "decode",
+    "encode",
+    "format_moment",
+    "unwrap",
+    "wrap",
+]

@@ -1,0 +1,275 @@
+"""One delivery in, one fate out: decode, find the job, parse, run, judge. It never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import traceback
+from concurrent.futures import Executor as ThreadPool
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from .context import Flag, JobContext
+from .current import current_context
+from .envelope import Envelope, decode
+from .errors import (
+    ConfigurationError,
+    DeadReason,
+    InvalidJobPayloadError,
+    JobError,
+    JobTimeoutError,
+    RetryExhaustedError,
+    UnknownJobError,
+)
+from .fate import Again, Dead, Done, Dropped, Fate, Lost, Released, describe, fate_of_failure
+from .hooks import Hooks, JobExecution
+from .inline import call_in_thread
+from .payload import PayloadIssue
+from .registry import Registered
+from .retry import Retry
+from .run import Run
+
+if TYPE_CHECKING:
+    from .service import JobService
+
+_logger: Final = logging.getLogger("waybill.worker")
+_DEFAULT: Final = Retry()
+_INEXACT_ALLOWANCE: Final = 2
+
+
+class Executor:
+    """Runs deliveries of one service.
+
+    Args:
+        service: whose jobs.
+        hooks: the service's and the worker's.
+        services: what handlers find as `ctx.services`.
+        pool: where plain handlers run.
+        shutting_down: what handlers see as `ctx.shutting_down`.
+    """
+
+    def __init__(
+        self, service: JobService, hooks: Hooks, services: Any, pool: ThreadPool, shutting_down: Flag
+    ) -> None:
+        self._service, self._hooks, self._services = service, hooks, services
+        self._pool, self._shutting_down = pool, shutting_down
+        self._clock, self._find = service.clock, service.registry.find
+        self.started = 0
+        """Handlers that were begun."""
+
+    async def execute(self, run: Run, *, exact_attempts: bool) -> Fate:
+        """Everything between receiving a delivery and settling it."""
+        delivery = run.delivery
+        attempt = delivery.attempt
+        try:
+            envelope = decode(delivery.message.body)
+        except ValueError as issue:
+            error = JobError(f"the message cannot be read: {issue}")
+            reason = DeadReason("undecodable", describe(error), attempt, self._clock.now())
+            return await self._failed(Dead(error, reason), self._execution(run, None, None), None, announce=False)
+        run.job_name = envelope.job_name
+        registered = self._find(envelope.job_name)
+        if registered is None:
+            return await self._unknown(run, envelope)
+        job, retry = registered.job, registered.retry
+        limit = envelope.max_attempts or retry.max_attempts
+        if attempt > (limit if exact_attempts else limit + _INEXACT_ALLOWANCE):
+            error = JobError(f"{job.name}: attempt {attempt} of {limit} began and its worker vanished")
+            return await self._fail(run, envelope, registered, error, "lease-expired")
+        try:
+            payload = job.payload_schema.parse(envelope.payload)
+        except PayloadIssue as issue:
+            refused = InvalidJobPayloadError(job.name, [str(issue)])
+            if job.options.on_invalid == "retry" and attempt < limit:
+                fate = Again(refused, retry.wait(attempt))
+                return await self._failed(fate, self._execution(run, envelope, None), None)
+            return await self._fail(run, envelope, registered, refused, "invalid-payload")
+        ctx = self._context(run, envelope, limit)
+        execution = self._execution(run, envelope, payload)
+        if self._hooks.wants("job_start"):
+            await self._hooks.fire("job_start", job=execution, ctx=ctx)
+        error, result = await self._call(run, registered, payload, ctx, execution)
+        if error is None:
+            if self._hooks.wants("job_complete"):
+                await self._hooks.fire("job_complete", job=execution, ctx=ctx, result=result)
+            return Done()
+        if run.interruption == "stop":
+            return Released()
+        if run.interruption == "lease-lost":
+            _logger.warning("job %r (%s): its lease was lost; another worker may run it", job.name, ctx.job_id)
+            return Lost()
+        fate = fate_of_failure(
+            error, retry, job_name=job.name, attempt=attempt, max_attempts=limit,
+            now=self._clock.now(), to=job.options.dead_letter_queue,
+        )  # fmt: skip
+        return await self._failed(fate, execution, ctx)
+
+    async def _call(
+        self, run: Run, registered: Registered, payload: Any, ctx: JobContext, execution: JobExecution
+    ) -> tuple[BaseException | None, Any]:
+        """Run the handler; its error or its value."""
+        job = registered.job
+        handler = job.handler
+        assert handler is not None  # noqa: S101 - a worker refuses declarations at its start
+        timeout = job.options.timeout
+        self.started += 1
+        current_context.set(ctx)
+        run.begin(ctx, is_async=handler.is_async)
+        timer = None if timeout is None else self._clock.call_later(timeout, lambda: self._time_out(run))
+        try:
+            if self._hooks.wants("around_job"):
+                async with self._hooks.around(job=execution, ctx=ctx):
+                    result = await self._run_handler(run, handler, payload, ctx)
+            elif handler.is_async:
+                result = await handler.call(payload, ctx)
+            else:
+                result = await self._run_handler(run, handler, payload, ctx)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # Cancelled from outside; by whom the interruption says, and if by nobody the loop is ending.
+                run.interruption = run.interruption or "stop"
+                while task.uncancel():
+                    pass
+            if run.interruption == "timeout" and timeout is not None:
+                return JobTimeoutError(job.name, timeout), None
+            return error, None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if run.interruption == "timeout" and timeout is not None:
+                late = JobTimeoutError(job.name, timeout)
+                late.__cause__ = error
+                return late, None
+            return error, None
+        finally:
+            run.end()
+            if timer is not None:
+                timer.cancel()
+        if run.interruption == "timeout" and timeout is not None:
+            return JobTimeoutError(job.name, timeout), None
+        return None, result
+
+    async def _run_handler(self, run: Run, handler: Any, payload: Any, ctx: JobContext) -> Any:
+        if handler.is_async:
+            return await handler.call(payload, ctx)
+        return await call_in_thread(handler, payload, ctx, self._pool, run.in_thread)
+
+    def _time_out(self, run: Run) -> None:
+        run.interrupt("timeout")
+        frame = None if run.thread is None else sys._current_frames().get(run.thread)
+        if frame is not None and run.in_handler:
+            _logger.warning(
+                "job %r (%s) runs past its timeout in a thread, which cannot be stopped; it keeps its slot and its lease. "
+                "It is at:\n%s",
+                run.job_name,
+                run.delivery.message.id,
+                "".join(traceback.format_stack(frame)),
+            )
+
+    # -- what is told of it ----------------------------------------------------------------------------
+
+    def _context(self, run: Run, envelope: Envelope, limit: int) -> JobContext:
+        message = run.delivery.message
+        return JobContext(
+            service=self._service,
+            job_id=message.id,
+            job_name=envelope.job_name,
+            queue=self._service.rules.local_name(message.queue),
+            attempt=run.delivery.attempt,
+            max_attempts=limit,
+            enqueued_at=_aware(envelope.enqueued_at) or self._clock.now(),
+            metadata=envelope.metadata,
+            session=envelope.session,
+            parent_id=envelope.parent_id,
+            services=self._services,
+            shutting_down=self._shutting_down,
+        )
+
+    def _execution(self, run: Run, envelope: Envelope | None, payload: Any) -> JobExecution:
+        message = run.delivery.message
+        return JobExecution(
+            message.id,
+            envelope and envelope.job_name,
+            self._service.rules.local_name(message.queue),
+            payload,
+            run.delivery.attempt,
+            envelope and _aware(envelope.enqueued_at),
+            (envelope and envelope.metadata) or {},
+        )
+
+    # -- failures --------------------------------------------------------------------------------------
+
+    async def _unknown(self, run: Run, envelope: Envelope) -> Fate:
+        """A newer version may be rolling out: it waits, and dies only after the default number of attempts."""
+        attempt = run.delivery.attempt
+        error = UnknownJobError(envelope.job_name)
+        execution = self._execution(run, envelope, _plain(envelope.payload))
+        if attempt < _DEFAULT.max_attempts:
+            return await self._failed(Again(error, _DEFAULT.wait(attempt)), execution, None)
+        reason = DeadReason("unknown-job", describe(error), attempt, self._clock.now())
+        return await self._failed(Dead(error, reason), execution, None)
+
+    async def _fail(
+        self, run: Run, envelope: Envelope, registered: Registered, error: Exception, code: Any
+    ) -> Fate:
+        """Given up without a run."""
+        execution = self._execution(run, envelope, _plain(envelope.payload))
+        fate: Fate = Dropped(error)
+        if registered.retry.dead:
+            reason = DeadReason(code, describe(error), run.delivery.attempt, self._clock.now())
+            fate = Dead(error, reason, registered.job.options.dead_letter_queue)
+        return await self._failed(fate, execution, None)
+
+    async def _failed(
+        self, fate: Fate, execution: JobExecution, ctx: JobContext | None, *, announce: bool = True
+    ) -> Fate:
+        """Log a failure and tell the hooks."""
+        match fate:
+            case Again(error, after):
+                retry_in = after
+                _log(logging.WARNING, execution, error, f"failed and runs again in {after.total_seconds():.3g} s")
+            case Dead(error, reason):
+                retry_in = None
+                if isinstance(error, RetryExhaustedError):
+                    error = error.__cause__ or error
+                _log(logging.ERROR, execution, error, f"is given up ({reason.code}) and kept as a dead letter")
+            case Dropped(error):
+                retry_in = None
+                _log(logging.ERROR, execution, error, "failed and is dropped, as it asked not to be kept")
+            case _:
+                raise ConfigurationError(f"{fate!r} is no failure")
+        if announce and self._hooks.wants("job_failed"):
+            await self._hooks.fire("job_failed", job=execution, ctx=ctx, error=error, retry_in=retry_in)
+        if isinstance(fate, Dead) and self._hooks.wants("job_dead_letter"):
+            await self._hooks.fire("job_dead_letter", job=execution, ctx=ctx, error=fate.error)
+        return fate
+
+
+def _log(level: int, job: JobExecution, error: BaseException, what: str) -> None:
+    # %r: names and ids may come from another producer, and must not break the line.
+    trace = error if error.__traceback__ is not None else None
+    _logger.log(
+        level, "job %r (%r, attempt %d) %s: %s", job.job_name, job.job_id, job.attempt, what, _one_line(error), exc_info=trace
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return describe(error).encode("unicode_escape").decode("ascii") if not describe(error).isprintable() else describe(error)
+
+
+def _plain(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """A foreign producer may leave the offset out; ours never do."""
+    if moment is not None and moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    return moment

@@ -1,0 +1,74 @@
+"""What becomes of a delivery, as a value; deciding it is a pure function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from .errors import DeadReason, JobError, RetryExhaustedError
+from .retry import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The handler returned: ack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another attempt, after a while: nack."""
+
+    error: BaseException
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Given up and kept, in the dead letters of `to` or of its own queue: bury."""
+
+    error: BaseException
+    reason: DeadReason
+    to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Given up and not kept, as the job wants it: ack."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Not finished, through no fault of its own: given back without spending an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Another worker may have it: nothing is settled."""
+
+
+Fate: TypeAlias = Done | Again | Dead | Dropped | Released | Lost
+
+
+def fate_of_failure(
+    error: BaseException, retry: Retry, *, job_name: str, attempt: int, max_attempts: int, now: datetime, to: str | None
+) -> Fate:
+    """What a failed run comes to, by the job's policy."""
+    permitted = retry.permits(error)
+    if permitted and attempt < max_attempts:
+        return Again(error, retry.wait(attempt, error))
+    if not retry.dead:
+        return Dropped(error)
+    if not permitted:
+        return Dead(error, DeadReason("permanent", describe(error), attempt, now), to)
+    exhausted = RetryExhaustedError(job_name, attempt, max_attempts)
+    exhausted.__cause__ = error
+    return Dead(exhausted, DeadReason("exhausted", f"{exhausted}: {describe(error)}", attempt, now), to)
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line; our own say enough without their type."""
+    text = str(error)
+    return text if text and isinstance(error, JobError) else f"{type(error).__name__}: {text}".removesuffix(": ")

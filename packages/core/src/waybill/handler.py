@@ -1,0 +1,117 @@
+"""A handler's shape: which parameter takes the payload, and which the context."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any, Final
+
+from .errors import ConfigurationError
+
+_CONTEXT_NAMES: Final = frozenset({"ctx", "context"})
+_VARIADIC: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+UNKNOWN: Final = inspect.Parameter.empty
+"""The payload's annotation where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function and how to call it."""
+
+    function: Callable[..., Any]
+    is_async: bool
+    payload: Parameter | None
+    context: Parameter | None
+    context_first: bool = False
+
+    @classmethod
+    def inspect(cls, function: Callable[..., Any], job_name: str) -> Handler:
+        """Find out how to call *function*.
+
+        Raises:
+            ConfigurationError: it is no handler; the message tells the cure.
+        """
+        if not callable(function):
+            raise ConfigurationError(f"{job_name}: the handler {function!r} cannot be called")
+        called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
+        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            raise ConfigurationError(f"{job_name}: a handler returns; this one yields. Enqueue a job for each item")
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):
+            raise ConfigurationError(f"{job_name}: {function!r} has no signature; wrap it in a def") from None
+        if any(each.kind in _VARIADIC for each in parameters):
+            raise ConfigurationError(
+                f"{job_name}: a handler that takes *args or **kwargs does not say what its payload is; "
+                "name one parameter for the payload and, if wanted, one for the context"
+            )
+        context = next((each for each in parameters if _is_context(each)), None)
+        others = [each for each in parameters if each is not context]
+        required = [each for each in others if each.default is Parameter.empty]
+        if len(required) > 1:
+            names = ", ".join(each.name for each in required)
+            raise ConfigurationError(
+                f"{job_name}: a handler takes one payload and, if wanted, one JobContext; this one needs {names}. "
+                "Put the fields into one dataclass, and name or annotate the context as ctx: JobContext"
+            )
+        payload = next(iter(required or others), None)
+        return cls(
+            function=function,
+            is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called),
+            payload=payload,
+            context=context,
+            context_first=bool(payload and context) and parameters.index(context) < parameters.index(payload),
+        )
+
+    def call(self, payload: object, ctx: object) -> Any:
+        """Run it; an async one returns its coroutine. No payload is the parameter's default, where it has one."""
+        args: list[object] = []
+        named: dict[str, object] = {}
+        for parameter, value in ((self.payload, payload), (self.context, ctx)):
+            if parameter is None:
+                continue
+            if value is None and parameter.default is not UNKNOWN:
+                value = parameter.default
+            if parameter.kind is Parameter.POSITIONAL_ONLY:
+                args.append(value)
+            else:
+                named[parameter.name] = value
+        if self.context_first:
+            args.reverse()
+        return self.function(*args, **named)
+
+    def payload_type(self, namespace: Mapping[str, Any]) -> Any:
+        """The payload's annotation, resolved; UNKNOWN where there is none.
+
+        Raises:
+            ConfigurationError: it is text that names nothing here.
+        """
+        if self.payload is None:
+            return UNKNOWN
+        annotation = self.payload.annotation
+        if not isinstance(annotation, str):
+            return annotation
+        function = inspect.unwrap(self.function)
+        function = getattr(function, "__func__", function)
+        scope = {**getattr(function, "__globals__", {}), **namespace}
+        carrier = type("carrier", (), {"__annotations__": {"payload": annotation}})
+        try:
+            return typing.get_type_hints(carrier, scope, dict(namespace), include_extras=True)["payload"]
+        except Exception as error:
+            raise ConfigurationError(
+                f"{getattr(function, '__qualname__', function)}: the payload's annotation {annotation!r} means nothing "
+                f"at run time ({error}); pass schema="
+            ) from error
+
+
+def _is_context(parameter: Parameter) -> bool:
+    annotation = parameter.annotation
+    if isinstance(annotation, str):
+        named = annotation.rpartition(".")[2].partition("[")[0].strip("\"' ")
+    else:
+        named = getattr(annotation, "__name__", "")
+    return named == "JobContext" or parameter.name in _CONTEXT_NAMES

@@ -1,0 +1,300 @@
+"""Defining jobs: one `Job` value, written as a call, a decorator or a class."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
+
+from typing_extensions import TypedDict, TypeVar, Unpack
+
+from .current import find_service
+from .envelope import Session
+from .errors import ConfigurationError, EnqueueError
+from .handler import UNKNOWN, Handler
+from .options import OPTION_NAMES, JobOptions, JobOptionsInput, Unique
+from .payload import Schema
+from .result import EnqueueFailure, EnqueueResult
+from .retry import Retry
+from .timing import Duration, Moment
+
+if TYPE_CHECKING:
+    from .context import JobContext
+
+P = TypeVar("P", default=Any)
+R = TypeVar("R", default=Any)
+
+_WRITTEN = OPTION_NAMES | {"queue_name"}
+
+
+class SendOptions(TypedDict, total=False):
+    """What every sending verb takes beside the job, the payload and the time."""
+
+    job_id: str | None
+    queue: str | None
+    priority: int | None
+    retries: int | None
+    metadata: Mapping[str, Any] | None
+    session: Session | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a job, not yet sent: an item of `enqueue_batch`."""
+
+    job: Job[Any, Any] | type[Job[Any, Any]] | str
+    payload: Any = None
+    due: Duration | Moment | float | None = None
+    options: SendOptions | None = None
+
+
+class Job(Generic[P, R]):
+    """A definition: name, payload type, handler and options.
+
+    Made by `define_job`, by `@job`, or by subclassing:
+
+        class SendWelcome(Job[Welcome]):
+            queue = "emails"
+            async def handle(self, payload: Welcome, ctx: JobContext) -> None: ...
+
+    Calling it runs the raw handler. Without a handler it is a typed declaration: it can be sent, and workers refuse it.
+    """
+
+    name: str
+    handle: Callable[..., Any]
+    schema: Any
+    queue: str | None
+    queue_name: str | None
+    retry: Retry | int | None
+    timeout: Duration | None
+    unique: Unique[Any] | None
+    group: Callable[[Any], object] | str | None
+    priority: int
+    delay: Duration | None
+    dead_letter_queue: str | None
+    on_invalid: Literal["dead", "retry"]
+    aliases: Iterable[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
+        # Whatever is wrong with the class is told where it is defined, not where it is first used.
+        probe = object.__new__(cls)
+        _ = probe.options, probe.handler
+        if "schema" not in vars(cls):
+            kind = _payload_type(probe.handler, sys._getframe(1).f_locals)
+            cls.schema = _type_argument(cls) if kind is UNKNOWN else kind
+        _ = probe.payload_schema
+
+    @cached_property
+    def options(self) -> JobOptions:
+        """The options, parsed. Assigning to `job.delay` and the like parses them again."""
+        written = {name: getattr(self, name) for name in _WRITTEN if getattr(self, name, None) is not None}
+        return JobOptions.parse(written)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _WRITTEN:
+            JobOptions.parse({name: value})
+            self.__dict__.pop("options", None)
+        super().__setattr__(name, value)
+
+    @cached_property
+    def handler(self) -> Handler | None:
+        """The handler and its shape; None for a declaration."""
+        function = getattr(self, "handle", None)
+        return None if function is None else Handler.inspect(function, self.name)
+
+    @cached_property
+    def payload_schema(self) -> Schema:
+        """How payloads are checked, encoded and parsed."""
+        return Schema(getattr(self, "schema", None))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the raw handler: no validation, no retry, no broker.
+
+        Raises:
+            ConfigurationError: it is a declaration.
+        """
+        if self.handler is None:
+            raise ConfigurationError(f"{self.name} is a declaration without a handler; it can only be sent")
+        return self.handle(*args, **kwargs)
+
+    # -- sending ---------------------------------------------------------------------------------------
+
+    @overload
+    def call(self: Job[None, Any], *, delay: Duration | None = ..., at: Moment | None = ..., **options: Unpack[SendOptions]) -> Call: ...
+    @overload
+    def call(self, payload: P, *, delay: Duration | None = ..., at: Moment | None = ..., **options: Unpack[SendOptions]) -> Call: ...
+    def call(self, payload: Any = None, *, delay: Duration | None = None, at: Moment | None = None, **options: Unpack[SendOptions]) -> Call:
+        """One call of this job, for `enqueue_batch`."""
+        return Call(self, payload, _one_time(delay, at), options)
+
+    @overload
+    async def dispatch(self: Job[None, Any], *, delay: Duration | None = ..., at: Moment | None = ..., **options: Unpack[SendOptions]) -> EnqueueResult: ...
+    @overload
+    async def dispatch(self, payload: P, *, delay: Duration | None = ..., at: Moment | None = ..., **options: Unpack[SendOptions]) -> EnqueueResult: ...
+    async def dispatch(self, payload: Any = None, *, delay: Duration | None = None, at: Moment | None = None, **options: Unpack[SendOptions]) -> EnqueueResult:
+        """Send it through the running handler's service, the current one, or the only one that knows it.
+
+        Raises:
+            EnqueueError: it was not accepted; nothing was sent, unless it is an EnqueueUnknownError.
+        """
+        service = find_service(self)
+        return await service.send(Call(self, payload, _one_time(delay, at), options))
+
+    async def try_dispatch(self, payload: Any = None, **options: Any) -> EnqueueResult | EnqueueFailure:
+        """`dispatch` for code that branches: a falsy EnqueueFailure instead of an exception."""
+        try:
+            return await self.dispatch(payload, **options)
+        except EnqueueError as error:
+            return EnqueueFailure(error)
+
+    async def dispatch_now(self, payload: P = cast("P", None)) -> R:
+        """Run it here and now, validated, without a broker; returns what the handler returns."""
+        return cast("R", await find_service(self).run_now(self, payload))
+
+    # The parameters of the service's verbs: each borrows them through a ParamSpec, so that type checkers infer
+    # a payload from a literal and refuse a wrong one.
+    @classmethod
+    def _enqueue_signature(cls, payload: P, **options: Unpack[SendOptions]) -> P:
+        raise AssertionError
+    @classmethod
+    def _enqueue_in_signature(cls, payload: P, delay: Duration | float, **options: Unpack[SendOptions]) -> P:
+        raise AssertionError
+    @classmethod
+    def _enqueue_at_signature(cls, payload: P, when: Moment, **options: Unpack[SendOptions]) -> P:
+        raise AssertionError
+
+    def __repr__(self) -> str:
+        return f"<job {self.name!r}>"
+
+
+def _one_time(delay: Duration | None, at: Moment | None) -> Duration | Moment | None:
+    if delay is not None and at is not None:
+        raise ConfigurationError("a job is sent with a delay or at a moment, not both")
+    return delay if at is None else At(at)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A moment as it was given, told apart from a duration."""
+
+    when: Moment
+
+
+def _payload_type(handler: Handler | None, namespace: Mapping[str, Any]) -> Any:
+    return UNKNOWN if handler is None else handler.payload_type(namespace)
+
+
+def _type_argument(cls: type[Job[Any, Any]]) -> Any:
+    """Welcome of `class SendWelcome(Job[Welcome])`; None where there is none."""
+    for base in getattr(cls, "__orig_bases__", ()):
+        if typing.get_origin(base) is Job:
+            kind = typing.get_args(base)[0]
+            return None if isinstance(kind, TypeVar) else kind
+    return getattr(cls, "schema", None)
+
+
+# -- the other two front ends ----------------------------------------------------------------------------
+
+Async = Callable[..., Awaitable[R]]
+
+
+@overload
+def define_job(
+    *, name: str, handler: Callable[..., Awaitable[R]], schema: type[P], **options: Unpack[JobOptionsInput]
+) -> Job[P, R]: ...
+@overload
+def define_job(*, name: str, handler: Callable[..., R], schema: type[P], **options: Unpack[JobOptionsInput]) -> Job[P, R]: ...
+@overload
+def define_job(*, name: str, handler: None = ..., schema: type[P], **options: Unpack[JobOptionsInput]) -> Job[P, Any]: ...
+@overload
+def define_job(
+    *, name: str | None = ..., handler: Callable[[P, JobContext], Awaitable[R]], **options: Unpack[JobOptionsInput]
+) -> Job[P, R]: ...
+@overload
+def define_job(
+    *, name: str | None = ..., handler: Callable[[P], Awaitable[R]], **options: Unpack[JobOptionsInput]
+) -> Job[P, R]: ...
+@overload
+def define_job(
+    *, name: str | None = ..., handler: Callable[..., Any] | None = ..., schema: Any = ..., **options: Unpack[JobOptionsInput]
+) -> Job[Any, Any]: ...
+def define_job(
+    *, name: str | None = None, handler: Callable[..., Any] | None = None, schema: Any = UNKNOWN, **options: Any
+) -> Job[Any, Any]:
+    """Define a job.
+
+    Args:
+        name: how messages name it; the function's name by default.
+        handler: `async def` or plain; takes the payload, a JobContext, both or neither. None: a declaration.
+        schema: the payload's type; by default the annotation of the handler's payload; None: any JSON.
+        options: queue, retry, timeout, unique, group, priority, delay, dead_letter_queue, on_invalid, aliases.
+
+    Raises:
+        ConfigurationError: the handler's shape or an option is refused; the message tells the cure.
+    """
+    return _define(name, handler, schema, options, sys._getframe(1).f_locals)
+
+
+def _define(
+    name: str | None,
+    function: Callable[..., Any] | None,
+    schema: Any,
+    options: Mapping[str, Any],
+    namespace: Mapping[str, Any],
+) -> Job[Any, Any]:
+    name = name or getattr(function, "__name__", None)
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError("a job needs a name=, or a function that has one")
+    JobOptions.parse(options)
+    made: Job[Any, Any] = Job()
+    vars(made).update({**options, "name": name, "__doc__": function.__doc__ if function else None})
+    if function is not None:
+        vars(made).update(handle=function, __wrapped__=function, __module__=getattr(function, "__module__", None))
+    if schema is UNKNOWN:
+        kind = _payload_type(made.handler, namespace)
+        schema = None if kind is UNKNOWN else kind
+    vars(made)["schema"] = schema
+    _ = made.options, made.handler, made.payload_schema
+    return made
+
+
+class _Decorator:
+    """`@job`, and `@job(name=..., ...)`."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+
+    @overload
+    def __call__(self, function: Callable[[JobContext], Awaitable[R]], /) -> Job[None, R]: ...
+    @overload
+    def __call__(self, function: Callable[[], Awaitable[R]], /) -> Job[None, R]: ...
+    @overload
+    def __call__(self, function: Callable[[P, JobContext], Awaitable[R]], /) -> Job[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[[P], Awaitable[R]], /) -> Job[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[[JobContext], R], /) -> Job[None, R]: ...
+    @overload
+    def __call__(self, function: Callable[[], R], /) -> Job[None, R]: ...
+    @overload
+    def __call__(self, function: Callable[[P, JobContext], R], /) -> Job[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[[P], R], /) -> Job[P, R]: ...
+    @overload
+    def __call__(self, *, name: str | None = ..., schema: Any = ..., **options: Unpack[JobOptionsInput]) -> _Decorator: ...
+    def __call__(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        if function is None:
+            return _Decorator({**self._options, **options})
+        given = {**self._options, **options}
+        name, schema = given.pop("name", None), given.pop("schema", UNKNOWN)
+        return _define(name, function, schema, given, sys._getframe(1).f_locals)
+
+
+job = _Decorator({})
+"""Turn a function into a job: `@job`, or `@job(name="send-welcome", queue="emails", retry=5)`."""

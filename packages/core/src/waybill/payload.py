@@ -1,0 +1,211 @@
+"""A payload's schema: checked on the encoded form before it is sent, and parsed before the handler runs."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import typing
+import uuid
+from collections.abc import Callable, Mapping
+from types import UnionType
+from typing import Any, Final, Literal, Union
+
+import msgspec
+
+from .errors import ConfigurationError
+
+MAX_DEPTH: Final = 64
+_INTEGERS: Final = range(-(2**63), 2**64)
+_encoder: Final = msgspec.json.Encoder()
+
+
+class PayloadIssue(ValueError):
+    """What is wrong with a value, and where ("$" is the payload itself)."""
+
+
+class Schema:
+    """The type of a job's payload; None stands for any JSON."""
+
+    __slots__ = ("_decode", "_plain", "kind")
+
+    def __init__(self, kind: Any = None) -> None:
+        """Prepare to read and write *kind*.
+
+        Raises:
+            ConfigurationError: no such type can be read from JSON.
+        """
+        self.kind = kind
+        self._plain = kind is None or kind is Any
+        self._decode = _decoder(Any if self._plain else kind)
+
+    def encode(self, value: object) -> tuple[bytes, Any]:
+        """The value as JSON, and as the handler will see it.
+
+        Raises:
+            PayloadIssue: it is not of this type, or no other language could read it.
+        """
+        try:
+            plain = value if self._plain else msgspec.to_builtins(value, enc_hook=_to_builtin)
+            fault = _fault(plain, MAX_DEPTH)
+        except RecursionError:
+            fault = _fault(value, MAX_DEPTH) or ("", "refers to itself")
+        except (TypeError, ValueError) as error:
+            raise PayloadIssue(f"$: {error}") from None
+        if fault is not None:
+            raise PayloadIssue(f"${fault[0]}: {fault[1]}")
+        raw = _encoder.encode(plain)
+        return raw, self.parse(raw)
+
+    def parse(self, raw: bytes | msgspec.Raw) -> Any:
+        """Read a payload, defaults applied.
+
+        Raises:
+            PayloadIssue: it is not of this type.
+        """
+        try:
+            return self._decode(raw)
+        except RecursionError:
+            raise PayloadIssue("$: nested too deeply") from None
+        except ValueError as error:
+            raise PayloadIssue(_told(error)) from error
+
+
+def _told(error: ValueError) -> str:
+    """msgspec says "what - at `$.path`", pydantic several lines; both become "path: what"."""
+    errors = getattr(error, "errors", None)
+    if callable(errors):
+        return "; ".join(f"$.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in errors())
+    what, at, path = str(error).rpartition(" - at `")
+    return f"{path.rstrip('`')}: {what}" if at else f"$: {error}"
+
+
+# -- values --------------------------------------------------------------------------------------------
+
+
+def _fault(value: object, depth: int) -> tuple[str, str] | None:
+    """The first thing in *value* that JSON cannot carry everywhere, as (path, reason)."""
+    kind = type(value)
+    if kind is str:
+        try:
+            typing.cast("str", value).encode()
+        except UnicodeEncodeError:
+            return "", "a lone surrogate is no text"
+    elif kind is dict:
+        if not depth:
+            return "", f"nested more than {MAX_DEPTH} levels deep"
+        for key, item in typing.cast("dict[Any, Any]", value).items():
+            if type(key) is not str:
+                return "", f"the key {key!r} is no text"
+            fault = _fault(key, depth) or _fault(item, depth - 1)
+            if fault is not None:
+                return f".{key.encode(errors='replace').decode()}{fault[0]}", fault[1]
+    elif kind is list or kind is tuple:
+        if not depth:
+            return "", f"nested more than {MAX_DEPTH} levels deep"
+        for index, item in enumerate(typing.cast("list[Any]", value)):
+            fault = _fault(item, depth - 1)
+            if fault is not None:
+                return f"[{index}]{fault[0]}", fault[1]
+    elif kind is float:
+        if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
+            return "", f"{value} has no JSON form"
+    elif kind is int:
+        if value not in _INTEGERS:
+            return "", "the number does not fit into 64 bits"
+    elif value is not None and kind is not bool:
+        return _fault_of_object(value, depth)
+    return None
+
+
+_NOT_JSON: Final = (
+    bytes, bytearray, memoryview, set, frozenset, complex,
+    datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID,
+)  # fmt: skip
+
+
+def _fault_of_object(value: object, depth: int) -> tuple[str, str] | None:
+    """Without a schema an object goes as its JSON form, but a scalar would arrive as something else."""
+    if isinstance(value, _NOT_JSON):
+        return "", f"a {type(value).__name__} is no JSON value; give the job a schema that says so, or send text"
+    try:
+        plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
+    except (TypeError, ValueError) as error:
+        return "", str(error)
+    return _fault(plain, depth) if type(plain) is not type(value) else None
+
+
+def _to_builtin(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    dump = getattr(value, "model_dump", None)
+    if dump is None:
+        raise TypeError(f"a {type(value).__name__} has no JSON form")
+    return dump(mode="json", by_alias=True)
+
+
+# -- types ---------------------------------------------------------------------------------------------
+
+Decode = Callable[[Any], Any]
+
+
+def _decoder(kind: Any) -> Decode:
+    if hasattr(kind, "model_validate_json"):
+        return lambda raw: kind.model_validate_json(bytes(raw))
+    try:
+        return msgspec.json.Decoder(kind, dec_hook=_from_builtin).decode
+    except TypeError as error:
+        if typing.get_origin(kind) in (Union, UnionType):
+            return _union_decoder(typing.get_args(kind))
+        raise ConfigurationError(
+            f"{kind!r} cannot be a payload: {error}. Use a dataclass, TypedDict, msgspec.Struct, attrs class, "
+            "pydantic model, a builtin type or a union of these"
+        ) from None
+
+
+def _from_builtin(kind: Any, value: Any) -> Any:
+    validate = getattr(kind, "model_validate", None)
+    if validate is None:
+        raise NotImplementedError(f"{kind!r} cannot be read from JSON")
+    return validate(value)
+
+
+def _union_decoder(members: tuple[Any, ...]) -> Decode:
+    """Choose by a Literal field that every member has, else try one after the other."""
+    decoders = [_decoder(each) for each in members]
+    tag, by_value = _tag(members, decoders)
+
+    def decode(raw: Any) -> Any:
+        if tag is not None:
+            value = msgspec.json.decode(raw)
+            chosen = by_value.get(value.get(tag)) if isinstance(value, dict) else None
+            if chosen is not None:
+                return chosen(raw)
+            known = ", ".join(repr(each) for each in by_value)
+            raise ValueError(f"fits no member of the union: {tag!r} must be one of {known}")
+        refusals: list[str] = []
+        for each in decoders:
+            try:
+                return each(raw)
+            except ValueError as error:
+                refusals.append(_told(error))
+        raise ValueError(f"fits no member of the union ({'; '.join(refusals)})")
+
+    return decode
+
+
+def _tag(members: tuple[Any, ...], decoders: list[Decode]) -> tuple[str | None, dict[Any, Decode]]:
+    literals: list[dict[str, tuple[Any, ...]]] = []
+    for member in members:
+        try:
+            hints = typing.get_type_hints(member)
+        except (TypeError, NameError):
+            return None, {}
+        literals.append(
+            {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is Literal}
+        )
+    for name in literals[0]:
+        if all(name in each for each in literals):
+            by_value = {value: decoders[i] for i, each in enumerate(literals) for value in each[name]}
+            if len(by_value) == sum(len(each[name]) for each in literals):
+                return name, by_value
+    return None, {}

@@ -1,0 +1,238 @@
+"""From one call of a job to the message that carries it: everything checked, and no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+import msgspec
+from typing_extensions import ParamSpec
+
+from .driver import Due
+from .envelope import Envelope, Message, Session, UniqueKey, encode
+from .errors import (
+    DuplicateJobError,
+    EnqueueConfigurationError,
+    EnqueueValueError,
+    InvalidJobPayloadError,
+    PayloadTooLargeError,
+    UnknownQueueError,
+)
+from .ids import new_job_id
+from .job import At, Call, Job
+from .options import JobOptions, checked_priority
+from .payload import PayloadIssue, Schema
+from .queues import checked_queue_name
+from .registry import JobRegistry, as_job
+from .result import EnqueueResult
+from .timing import ZERO, Clock, parse_duration, parse_moment
+
+_ANY_JSON: Final = Schema()
+_UNNAMED: Final = JobOptions()
+_LONGEST_ID: Final = 256
+
+
+Q = ParamSpec("Q")
+
+
+# The sending verbs take the parameters that the job's class declares, so that type checkers know its payload.
+
+
+class CanEnqueue(Protocol[Q]):
+    def _enqueue_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
+
+
+class CanEnqueueIn(Protocol[Q]):
+    def _enqueue_in_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
+
+
+class CanEnqueueAt(Protocol[Q]):
+    def _enqueue_at_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message ready to go, and what to tell the caller."""
+
+    message: Message
+    job_name: str
+    payload: Any
+    due: Due
+    queue: str
+    scheduled_at: datetime | None
+    enqueued_at: datetime
+    metadata: Mapping[str, Any]
+    options: JobOptions
+    unique_key: str | None
+
+    def accepted(self, message_id: str) -> EnqueueResult:
+        status = "queued" if self.scheduled_at is None else "scheduled"
+        return EnqueueResult(self.message.id, message_id, self.queue, status, self.scheduled_at)
+
+    def duplicate(self, error: DuplicateJobError) -> EnqueueResult:
+        """What a conflict comes to.
+
+        Raises:
+            DuplicateJobError: the job wants to know.
+        """
+        unique = self.options.unique
+        if unique is not None and unique.on_conflict == "skip":
+            holder = error.existing_job_id or self.message.id
+            return EnqueueResult(holder, holder, self.queue, "duplicate")
+        raise DuplicateJobError(self.unique_key or error.key, error.existing_job_id) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a service holds every call against."""
+
+    registry: JobRegistry
+    queues: Sequence[str] | None
+    max_payload_bytes: int
+    namespace: str | None
+    clock: Clock
+
+    def address(self, queue: str) -> str:
+        """The queue's name on the broker."""
+        return queue if self.namespace is None else f"{self.namespace}.{queue}"
+
+    def local_name(self, address: str) -> str:
+        """The queue's name here, from its name on the broker."""
+        return address if self.namespace is None else address.removeprefix(f"{self.namespace}.")
+
+    def checked_queue(self, queue: str) -> str:
+        """The queue itself, if it may be used here.
+
+        Raises:
+            InvalidQueueNameError, UnknownQueueError: it may not.
+        """
+        checked_queue_name(queue)
+        if self.queues is not None and queue not in self.queues:
+            raise UnknownQueueError(queue, self.queues)
+        return queue
+
+    def prepare(
+        self,
+        call: Call,
+        *,
+        job_id: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        retries: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        session: Session | None = None,
+        parent_id: str | None = None,
+    ) -> Prepared:
+        """Check one call and encode it.
+
+        Raises:
+            EnqueueError, ValueError, ConfigurationError: something is refused; the message says what to do.
+        """
+        name, job, default_queue = self._find(call.job)
+        options = _UNNAMED if job is None else job.options
+        queue = self.checked_queue(queue or options.queue or default_queue)
+        raw, parsed = self._encode(name, call.payload, _ANY_JSON if job is None else job.payload_schema)
+        now = self.clock.now()
+        due, scheduled_at = _due(options.delay if call.due is None else call.due, now)
+        if job_id is not None and not (isinstance(job_id, str) and 0 < len(job_id) <= _LONGEST_ID):
+            raise EnqueueValueError(f"a job id is text of 1 to {_LONGEST_ID} characters; {job_id!r} is not")
+        if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
+            raise EnqueueValueError(f"retries counts further runs, 0 or more; it cannot be {retries!r}")
+        job_id = job_id or new_job_id()
+        unique = _unique(name, options, parsed)
+        body = encode(
+            Envelope(
+                job_name=name,
+                job_id=job_id,
+                queue=queue,
+                payload=msgspec.Raw(raw),
+                enqueued_at=now,
+                metadata=_metadata(name, metadata),
+                max_attempts=None if retries is None else retries + 1,
+                parent_id=parent_id,
+                session=_session(session),
+            )
+        )
+        message = Message(
+            job_id,
+            self.address(queue),
+            body,
+            unique,
+            _group(name, options, parsed),
+            options.priority if priority is None else checked_priority(priority),
+        )
+        key = None if unique is None else unique.key.removeprefix(f"{name}:")
+        return Prepared(
+            message, name, call.payload, due, queue, scheduled_at, now, metadata or {}, options, key
+        )  # fmt: skip
+
+    def _find(self, given: object) -> tuple[str, Job[Any, Any] | None, str]:
+        if isinstance(given, str):
+            found = self.registry.find(given)
+            return (given, None, self.registry.queue) if found is None else (found.job.name, found.job, found.queue)
+        job = as_job(given)
+        return job.name, job, self.registry.add(job).queue
+
+    def _encode(self, name: str, payload: object, schema: Schema) -> tuple[bytes, Any]:
+        try:
+            raw, parsed = schema.encode(payload)
+        except PayloadIssue as issue:
+            raise InvalidJobPayloadError(name, [str(issue)]) from issue
+        if len(raw) > self.max_payload_bytes:
+            raise PayloadTooLargeError(name, len(raw), self.max_payload_bytes)
+        return raw, parsed
+
+
+def _due(given: Any, now: datetime) -> tuple[Due, datetime | None]:
+    """What to tell the driver, and when that is; (None, None) is now."""
+    if given is None:
+        return None, None
+    if isinstance(given, At):
+        when = parse_moment(given.when)
+        return (when, when) if when > now else (None, None)
+    delay = parse_duration(given)
+    return (delay, now + delay) if delay > ZERO else (None, None)
+
+
+def _unique(name: str, options: JobOptions, parsed: Any) -> UniqueKey | None:
+    unique = options.unique
+    key = None if unique is None else _computed(name, "unique key", unique.key, parsed)
+    if unique is None or key is None:
+        return None
+    assert unique.until is not None and not isinstance(unique.window, str)  # noqa: S101, PT018 - resolved by Unique
+    return UniqueKey(f"{name}:{key}", unique.until, unique.window)
+
+
+def _group(name: str, options: JobOptions, parsed: Any) -> str | None:
+    group = options.group
+    key = _computed(name, "group", group, parsed) if callable(group) else group
+    return None if key is None else str(key)
+
+
+def _computed(name: str, what: str, function: Any, parsed: Any) -> object:
+    try:
+        return function(parsed)
+    except Exception as error:
+        raise EnqueueConfigurationError(
+            f"{name}: its {what} could not be computed from the payload: {type(error).__name__}: {error}. Nothing was sent."
+        ) from error
+
+
+def _metadata(name: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not metadata:
+        return {}
+    try:
+        _ANY_JSON.encode(dict(metadata))
+    except (PayloadIssue, TypeError, ValueError) as issue:
+        raise EnqueueValueError(f"{name}: the metadata is refused: {issue}. Nothing was sent.") from issue
+    return dict(metadata)
+
+
+def _session(session: Session | None) -> Session | None:
+    if session is not None and not isinstance(session, Session):
+        raise EnqueueValueError("session is a Session(tag, token); nothing was sent")
+    return session
+
+

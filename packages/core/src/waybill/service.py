@@ -1,0 +1,409 @@
+"""The sending side: `JobService` checks, encodes and enqueues."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, cast, overload
+
+from typing_extensions import ParamSpec, Self
+
+from .broker import Broker, Source
+from .checks import check_jobs
+from .config import Config, load_config
+from .connection import Connection
+from .current import current_service, live_services
+from .driver import DeadLetter, Page, QueueDriver, QueueStats
+from .errors import ConfigurationError, DuplicateJobError, EnqueueError, EnqueueValueError, as_enqueue_error
+from .hooks import Hooks, JobExecution
+from .inline import run_inline
+from .job import At, Call, Job
+from .operating import Operator
+from .queues import checked_queue_name
+from .registry import AnyJob, JobModule, JobRegistry
+from .result import BatchResult, EnqueueResult
+from .retry import Retry
+from .sending import CanEnqueue, CanEnqueueAt, CanEnqueueIn, Prepared, Rules
+from .sync import SyncService
+from .timing import Clock, Duration, Moment, SystemClock, parse_duration
+
+MAX_PAYLOAD_BYTES = 262_144
+
+Q = ParamSpec("Q")
+
+class JobService:
+    """Sends jobs to a broker.
+
+    Args:
+        driver: a URL, a factory, a driver, or None for what `WAYBILL_URL`, `waybill.toml` or `[tool.waybill]` says.
+        jobs: jobs, Job classes and JobModules it knows; any other Job is registered when it is first sent.
+        queues: the only queues that may be used; None: any.
+        default_queue: for jobs that name none.
+        retry: for jobs that set none; 25 runs with exponential backoff.
+        services: what handlers find as `ctx.services`: any object, or a function (sync or async, also returning a
+            context manager) that a worker calls once at its start.
+        plugins: objects with `@hookimpl` functions; those of the entry-point group `waybill.plugins` are added.
+        max_payload_bytes: of encoded JSON, 256 KiB by default.
+        enqueue_timeout: how long an enqueue with an unknown outcome is repeated.
+        namespace: keeps applications apart on one broker.
+        drivers: queues that live on a broker of their own, {queue: URL, driver or factory}.
+        clock: the driver's own by default.
+        on_enqueued, on_job_start, ...: single hook functions, see `waybill.hooks`.
+
+    Raises:
+        ConfigurationError: the arguments do not fit together, or no broker is configured.
+    """
+
+    def __init__(
+        self,
+        driver: Source | None = None,
+        *,
+        jobs: Iterable[AnyJob | type[AnyJob] | JobModule] = (),
+        queues: Sequence[str] | None = None,
+        default_queue: str | None = None,
+        retry: Retry | int | None = None,
+        services: Any = None,
+        plugins: Iterable[object] = (),
+        max_payload_bytes: int | None = None,
+        enqueue_timeout: Duration = "30s",
+        namespace: str | None = None,
+        drivers: Mapping[str, Source] | None = None,
+        clock: Clock | None = None,
+        **functions: Callable[..., Any] | None,
+    ) -> None:
+        config = load_config() if driver is None else Config()
+        source = driver or config.url
+        if source is None:
+            raise ConfigurationError(
+                "no broker is configured: pass a URL such as JobService('sqlite:///jobs.db'), set WAYBILL_URL, "
+                "or write url = \"sqlite:///jobs.db\" into waybill.toml or [tool.waybill]"
+            )
+        queues = config.queues if queues is None else queues
+        self.queues = None if queues is None else tuple(checked_queue_name(each) for each in queues)
+        default = checked_queue_name(default_queue or config.default_queue or "default")
+        self.registry = JobRegistry(default, Retry() if retry is None else Retry.parse(retry))
+        self.registry.include(jobs)
+        self.services = services
+        self.hooks = Hooks(tuple(plugins), functions)
+        self.clock: Clock = clock or getattr(source, "clock", None) or SystemClock()
+        self.namespace = None if namespace is None else checked_queue_name(namespace)
+        self._enqueue_timeout = parse_duration(enqueue_timeout, bare=False)
+        self._asked_payload_bytes = max_payload_bytes
+        self.rules = Rules(
+            self.registry, self.queues, max_payload_bytes or MAX_PAYLOAD_BYTES, self.namespace, self.clock
+        )
+        self.broker = self._broker(source)
+        self.brokers = {checked_queue_name(queue): self._broker(each) for queue, each in (drivers or {}).items()}
+        live_services.add(self)
+
+    def _broker(self, source: Source) -> Broker:
+        return Broker(source, self.clock, self._enqueue_timeout)
+
+    def broker_of(self, queue: str) -> Broker:
+        """Where a queue lives."""
+        return self.brokers.get(queue, self.broker)
+
+    # -- opening and closing ---------------------------------------------------------------------------
+
+    async def open(self) -> Self:
+        """Connect at once; again changes nothing.
+
+        Raises:
+            ConfigurationError, BrokerUnavailableError: what is wrong, and what to do.
+        """
+        self._load_plugins()
+        for broker in (self.broker, *self.brokers.values()):
+            await broker.connect(reopen=True)
+        live_services.add(self)
+        return self
+
+    async def close(self) -> None:
+        """Finish what is under way and disconnect this loop's side; again changes nothing."""
+        live_services.discard(self)
+        for broker in (self.broker, *self.brokers.values()):
+            broker.closed = True
+        await self.disconnect()
+
+    async def disconnect(self) -> None:
+        """Close this loop's connections; the next verb opens them again."""
+        for broker in (self.broker, *self.brokers.values()):
+            await broker.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    @cached_property
+    def sync(self) -> SyncService:
+        """The same verbs for blocking code, from any thread, also inside a running loop and after a fork."""
+        return SyncService(self)
+
+    @contextlib.contextmanager
+    def as_current(self) -> Iterator[Self]:
+        """Make `job.dispatch()` use this service."""
+        token = current_service.set(self)
+        try:
+            yield self
+        finally:
+            current_service.reset(token)
+
+    # -- sending ---------------------------------------------------------------------------------------
+
+    @overload
+    async def enqueue(self, job: Job[None, Any] | type[Job[None, Any]]) -> EnqueueResult: ...
+    @overload
+    async def enqueue(self, job: str, payload: Any = ..., **options: Any) -> EnqueueResult: ...
+    @overload
+    async def enqueue(self, job: CanEnqueue[Q], *args: Q.args, **kwargs: Q.kwargs) -> EnqueueResult: ...
+    async def enqueue(self, job: Any, payload: Any = None, **options: Any) -> EnqueueResult:
+        """Send one job, now or after the job's own delay.
+
+        Raises:
+            EnqueueError: it was not accepted; nothing was stored, unless it is an EnqueueUnknownError.
+        """
+        return await self.send(Call(job, payload), **options)
+
+    @overload
+    async def enqueue_in(self, job: str, payload: Any, delay: Duration | float, **options: Any) -> EnqueueResult: ...
+    @overload
+    async def enqueue_in(self, job: CanEnqueueIn[Q], *args: Q.args, **kwargs: Q.kwargs) -> EnqueueResult: ...
+    async def enqueue_in(self, job: Any, payload: Any, delay: Any, **options: Any) -> EnqueueResult:
+        """Send one job to be run after *delay*; a bare number is seconds.
+
+        Raises:
+            EnqueueError: it was not accepted.
+        """
+        return await self.send(Call(job, payload, delay), **options)
+
+    @overload
+    async def enqueue_at(self, job: str, payload: Any, when: Moment, **options: Any) -> EnqueueResult: ...
+    @overload
+    async def enqueue_at(self, job: CanEnqueueAt[Q], *args: Q.args, **kwargs: Q.kwargs) -> EnqueueResult: ...
+    async def enqueue_at(self, job: Any, payload: Any, when: Any, **options: Any) -> EnqueueResult:
+        """Send one job to be run at a moment (aware datetime or ISO 8601 text); one in the past runs now.
+
+        Raises:
+            EnqueueError: it was not accepted.
+        """
+        return await self.send(Call(job, payload, At(when)), **options)
+
+    dispatch = enqueue
+
+    async def enqueue_batch(
+        self,
+        items: Iterable[Call | tuple[Any, Any]],
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> BatchResult:
+        """Send many jobs in as few round trips as the broker allows.
+
+        Everything is checked before anything is sent. Items are `job.call(payload, delay=...)` or (job, payload).
+        `on_progress(done, total)` is told after each round trip.
+
+        Raises:
+            EnqueueError: an item is refused by the checks (its place is in a note); nothing was sent.
+        """
+        return await self._send_batch([_as_call(each) for each in items], on_progress)
+
+    async def send(self, call: Call, **options: Any) -> EnqueueResult:
+        """Send one Call; the other verbs come here."""
+        prepared: Prepared | None = None
+        try:
+            prepared = self.rules.prepare(call, **{**(call.options or {}), **options})
+            broker = self.broker_of(prepared.queue) if self.brokers else self.broker
+            connection = broker.connected or await self._connect(broker)
+            message = connection.fit(prepared.message, prepared.due, prepared.job_name)
+            result = prepared.accepted(await connection.send(message, prepared.due))
+        except DuplicateJobError as error:
+            assert prepared is not None  # noqa: S101 - only a broker says so
+            return prepared.duplicate(error)
+        except EnqueueError:
+            raise
+        except (TypeError, AttributeError, AssertionError):  # a mistake in the call, or ours
+            raise
+        except Exception as error:
+            raise as_enqueue_error(error, "" if prepared is None else prepared.message.id) from error
+        if self.hooks.wants("job_enqueued"):
+            await self._announce(prepared, result)
+        return result
+
+    async def _connect(self, broker: Broker) -> Connection:
+        self._load_plugins()
+        return await broker.connect()
+
+    async def _send_batch(
+        self, calls: Sequence[Call], on_progress: Callable[[int, int], object] | None
+    ) -> BatchResult:
+        prepared: list[Prepared] = []
+        for index, call in enumerate(calls):
+            try:
+                prepared.append(self.rules.prepare(call, **(call.options or {})))
+            except Exception as error:
+                error.add_note(f"item {index} of {len(calls)}; nothing of this batch was sent")
+                if isinstance(error, (EnqueueError, TypeError, AttributeError)):
+                    raise
+                raise as_enqueue_error(error, "") from error
+        outcomes: list[EnqueueResult | EnqueueError | None] = [None] * len(prepared)
+        done = 0
+
+        def progress(count: int) -> None:
+            nonlocal done
+            done += count
+            if on_progress is not None:
+                on_progress(done, len(prepared))
+
+        by_broker: dict[Broker, list[int]] = {}
+        for index, each in enumerate(prepared):
+            by_broker.setdefault(self.broker_of(each.queue), []).append(index)
+        for broker, indices in by_broker.items():
+            chosen = [prepared[index] for index in indices]
+            for index, outcome in zip(indices, await self._send_to(broker, chosen, progress), strict=True):
+                outcomes[index] = outcome
+        if self.hooks.wants("job_enqueued"):
+            for each, outcome in zip(prepared, outcomes, strict=True):
+                if isinstance(outcome, EnqueueResult) and outcome.status != "duplicate":
+                    await self._announce(each, outcome)
+        return BatchResult(cast("list[EnqueueResult | EnqueueError]", outcomes))
+
+    async def _send_to(
+        self, broker: Broker, batch: Sequence[Prepared], progress: Callable[[int], None]
+    ) -> list[EnqueueResult | EnqueueError]:
+        try:
+            connection = broker.connected or await self._connect(broker)
+            parcels = [(connection.fit(each.message, each.due, each.job_name), each.due) for each in batch]
+        except EnqueueError:
+            raise
+        except Exception as error:
+            raise as_enqueue_error(error, "") from error
+        outcomes = await connection.send_many(parcels, progress)
+        return [_outcome(each, outcome) for each, outcome in zip(batch, outcomes, strict=True)]
+
+    async def _announce(self, prepared: Prepared, result: EnqueueResult) -> None:
+        job = JobExecution(
+            result.job_id, prepared.job_name, prepared.queue, prepared.payload, 0, prepared.enqueued_at, prepared.metadata
+        )
+        await self.hooks.fire("job_enqueued", job=job, payload=prepared.payload, result=result)
+
+    async def run_now(self, job: Any, payload: Any = None) -> Any:
+        """Run a job here and now, validated, without a broker; returns what the handler returns.
+
+        Raises:
+            InvalidJobPayloadError: the payload is refused. Whatever the handler raises.
+        """
+        return await run_inline(self, job, payload)
+
+    # -- looking and operating; each asks the broker of the queue ----------------------------------------
+
+    def check(self) -> Awaitable[None]:
+        """Hold every registered job against the broker's claims; a worker and `waybill doctor` do so at their start.
+
+        It raises at once where the claims are known without connecting, else when it is awaited.
+
+        Raises:
+            UnsupportedError: lists every mismatch and the setting that cures it.
+        """
+        known = {broker: broker.known_capabilities() for broker in (self.broker, *self.brokers.values())}
+        if all(each is not None for each in known.values()):
+            for broker, able in known.items():
+                assert able is not None  # noqa: S101
+                self._check(broker, able)
+            return _Done()
+        return self._connect_and_check()
+
+    async def _connect_and_check(self) -> None:
+        for broker in (self.broker, *self.brokers.values()):
+            self._check(broker, (await broker.connect()).capabilities)
+
+    def _check(self, broker: Broker, able: Any) -> None:
+        jobs = [each for each in self.registry if self.broker_of(each.queue) is broker]
+        check_jobs(jobs, able, self._asked_payload_bytes)
+
+    async def operator(self, queue: str | None = None) -> Operator:
+        """The verbs of an operator on the broker of *queue*, which raise UnsupportedError where it has none."""
+        broker = self.broker if queue is None else self.broker_of(queue)
+        return Operator(broker.connected or await self._connect(broker), self.rules.address)
+
+    async def cancel(self, job_id: str, queue: str | None = None) -> bool:
+        """Take a waiting or delayed job back; True: it will never start. Without *queue* every known one is searched."""
+        for each in self.known_queues() if queue is None else [queue]:
+            if await (await self.operator(each)).cancel(each, job_id):
+                return True
+        return False
+
+    def known_queues(self) -> list[str]:
+        """The configured queues, then those of the registered jobs, then the default one."""
+        names = [*(self.queues or ()), *(each.queue for each in self.registry), self.registry.queue]
+        return list(dict.fromkeys(names))
+
+    async def stats(self, queue: str) -> QueueStats:
+        """How many jobs are ready, delayed, leased and dead."""
+        return await (await self.operator(queue)).stats(queue)
+
+    async def dead_letters(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DeadLetter]:
+        """A page of what was given up."""
+        return await (await self.operator(queue)).dead_letters(queue, after=after, limit=limit)
+
+    async def retry_dead(self, queue: str, ids: Sequence[str] | None = None) -> int:
+        """Send dead letters (all, or these job ids) back to their queues; their number."""
+        return await (await self.operator(queue)).retry_dead(queue, ids)
+
+    async def purge_dead(self, queue: str) -> int | None:
+        """Delete a queue's dead letters."""
+        return await (await self.operator(queue)).purge_dead(queue)
+
+    async def purge(self, queue: str, *, force: bool = False) -> int | None:
+        """Delete what waits in a queue; running jobs and dead letters stay."""
+        return await (await self.operator(queue)).purge(queue, force=force)
+
+    # -- set-up ----------------------------------------------------------------------------------------
+
+    _plugins_loaded = False
+
+    def _load_plugins(self) -> None:
+        if not self._plugins_loaded:
+            self._plugins_loaded = True
+            self.hooks.load_entry_points()
+
+    @property
+    def driver(self) -> QueueDriver | Source:
+        """What the service was given."""
+        return self.broker.source
+
+    def swap_driver(self, driver: Source) -> Source:
+        """Use another broker from now on, and its clock; returns the one before (for tests)."""
+        before = self.broker.source
+        self.clock = getattr(driver, "clock", None) or SystemClock()
+        self.rules = Rules(self.registry, self.queues, self.rules.max_payload_bytes, self.namespace, self.clock)
+        self.broker = self._broker(driver)
+        return before
+
+    def __repr__(self) -> str:
+        return f"JobService({str(self.broker)!r}, {len(list(self.registry))} jobs)"
+
+
+class _Done:
+    """An awaitable that has nothing left to do."""
+
+    def __await__(self) -> Iterator[Any]:
+        return iter(())
+
+
+def _as_call(item: Any) -> Call:
+    if isinstance(item, Call):
+        return item
+    if isinstance(item, tuple) and len(item) == 2:  # noqa: PLR2004
+        return Call(*item)
+    raise EnqueueValueError(f"an item of a batch is job.call(payload) or (job, payload), not {item!r}")
+
+
+def _outcome(prepared: Prepared, outcome: str | EnqueueError) -> EnqueueResult | EnqueueError:
+    if isinstance(outcome, str):
+        return prepared.accepted(outcome)
+    if not isinstance(outcome, DuplicateJobError):
+        return outcome
+    try:
+        return prepared.duplicate(outcome)
+    except DuplicateJobError as error:
+        return error

@@ -1,0 +1,179 @@
+"""Testing one's own jobs: a memory driver on a virtual clock, through the real path, and nothing sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+from .broker import Source
+from .drivers.memory import Enqueued, MemoryDriver
+from .errors import ConfigurationError
+from .job import Job
+from .registry import as_job
+from .service import JobService
+from .timing import ZERO, Duration, Moment, Timer, parse_duration, parse_moment
+from .worker import Worker
+
+_EPOCH: Final = datetime(2026, 1, 1, tzinfo=timezone.utc)
+_ANY: Final = object()
+
+
+class _VirtualTimer:
+    __slots__ = ("callback", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+        self.loop = loop
+        self.callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def fire(self) -> None:
+        if self.callback is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._call)
+
+    def _call(self) -> None:
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
+
+
+class VirtualClock:
+    """Time that passes only when a test says so. Delays, retries, leases and timeouts obey it.
+
+    Args:
+        now: where it starts; an aware datetime or ISO 8601 text.
+    """
+
+    def __init__(self, now: Moment = _EPOCH) -> None:
+        self._now = parse_moment(now)
+        self._start = self._now
+        self._timers: list[tuple[datetime, int, _VirtualTimer]] = []
+        self._order = itertools.count()
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        """The virtual time of day, aware UTC."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Virtual seconds since the clock was made."""
+        return (self._now - self._start).total_seconds()
+
+    def call_later(self, delay: timedelta, callback: Callable[[], object]) -> Timer:
+        """Call back on the running loop once the clock has advanced by *delay*."""
+        timer = _VirtualTimer(asyncio.get_running_loop(), callback)
+        if delay <= ZERO:
+            timer.fire()
+        else:
+            with self._lock:
+                heapq.heappush(self._timers, (self._now + delay, next(self._order), timer))
+        return timer
+
+    def advance(self, duration: Duration | float) -> None:
+        """Let time pass; a bare number is seconds. What falls due is started in its order, once the loop runs."""
+        self.advance_to(self._now + parse_duration(duration))
+
+    def advance_to(self, moment: Moment) -> None:
+        """Let time pass until *moment*.
+
+        Raises:
+            ValueError: that is in the past.
+        """
+        target = parse_moment(moment)
+        if target < self._now:
+            raise ValueError(f"a virtual clock goes forward only; {target} is before {self._now}")
+        due: list[_VirtualTimer] = []
+        with self._lock:
+            self._now = target
+            while self._timers and self._timers[0][0] <= target:
+                due.append(heapq.heappop(self._timers)[2])
+        for timer in due:
+            timer.fire()
+
+    def __repr__(self) -> str:
+        return f"VirtualClock({self._now.isoformat()})"
+
+
+async def run_until_idle(service: JobService, **options: Any) -> int:
+    """Run all that is due now, and what that sends in turn, through a real worker; how many runs were begun.
+
+    Takes the options of `Worker`.
+    """
+    return await Worker(service, **options).run_until_idle()
+
+
+def assert_enqueued(
+    service: JobService,
+    job: Job[Any, Any] | type[Job[Any, Any]] | str,
+    *,
+    payload: Any = _ANY,
+    queue: str | None = None,
+    times: int | None = None,
+) -> list[Enqueued]:
+    """Assert that a job was sent, and return what was.
+
+    Args:
+        payload: as it was given, or as plain JSON values; any by default.
+        queue: where; any by default.
+        times: exactly how often; at least once by default.
+
+    Raises:
+        AssertionError: it was not; the message lists what was sent.
+    """
+    driver = _memory_driver(service)
+    name = job if isinstance(job, str) else as_job(job).name
+    wanted = payload
+    if payload is not _ANY and not isinstance(job, str):
+        wanted = _plain(as_job(job), payload)
+    found = [
+        each
+        for each in driver.enqueued
+        if each.job_name == name
+        and (queue is None or each.queue == service.rules.address(queue))
+        and (wanted is _ANY or each.payload == wanted)
+    ]
+    if len(found) == times or (times is None and found):
+        return found
+    sent = "".join(f"\n  {each.job_name} to {each.queue}: {each.payload!r}" for each in driver.enqueued) or "\n  nothing"
+    expected = "at least once" if times is None else f"{times} times"
+    raise AssertionError(
+        f"{name} was enqueued {len(found)} times, not {expected}"
+        f"{'' if payload is _ANY else f', with {payload!r}'}{f', to {queue}' if queue else ''}. Sent:{sent}"
+    )
+
+
+def _plain(job: Job[Any, Any], payload: Any) -> Any:
+    import msgspec  # noqa: PLC0415
+
+    raw, _ = job.payload_schema.encode(payload)
+    return msgspec.json.decode(raw)
+
+
+def _memory_driver(service: JobService) -> MemoryDriver:
+    driver = service.driver
+    if not isinstance(driver, MemoryDriver):
+        raise ConfigurationError(
+            "assert_enqueued needs a service on a MemoryDriver object: JobService(MemoryDriver()), "
+            "or `with use_driver(service, MemoryDriver()):`"
+        )
+    return driver
+
+
+@contextlib.contextmanager
+def use_driver(service: JobService, driver: Source) -> Iterator[JobService]:
+    """Let an application's service use another driver for a while."""
+    before = service.swap_driver(driver)
+    try:
+        yield service
+    finally:
+        service.swap_driver(before)
+
+
+__all__ = ["Enqueued", "MemoryDriver", "VirtualClock", "assert_enqueued", "run_until_idle", "use_driver"]

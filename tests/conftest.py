@@ -1,0 +1,76 @@
+"""What every test must leave as it was: no warning, no blocked loop, no task, no thread, no socket."""
+
+import asyncio
+import gc
+import inspect
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+PACKAGES = sorted(path.parent.name for path in Path(__file__).parents[1].glob("packages/*/src/*/py.typed"))
+GRACE = 1.0  # seconds a thread has to end after its owner was closed
+
+
+def pytest_collection_finish() -> None:
+    # The collected world never dies: keeping it out of gc.collect() makes that affordable after each test.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def blockbuster():
+    """Raises BlockingError where a package of ours blocks the event loop; tests themselves may."""
+    with blockbuster_ctx(PACKAGES) as guard:
+        # A lock that is held for microseconds may be contended: that is chance, not a fault.
+        guard.functions["threading.Lock.acquire"].deactivate()
+        guard.functions["threading.Lock.acquire_lock"].deactivate()
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def no_blocked_loop(request, blockbuster):
+    """Watches every test but those marked `blocks_the_loop`, whose handlers do it on purpose."""
+    if request.node.get_closest_marker("blocks_the_loop"):
+        blockbuster.deactivate()
+        yield
+        blockbuster.activate()
+    else:
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    """No thread outlives the test, and asyncio has nothing to complain about."""
+    threads_before = set(threading.enumerate())
+    complaints: list[str] = []
+    listener = logging.Handler(logging.ERROR)  # "Task was destroyed", "exception was never retrieved"
+    listener.emit = lambda record: complaints.append(record.getMessage())
+    logging.getLogger("asyncio").addHandler(listener)
+    yield
+    gc.collect()  # now: an unclosed socket or file warns in the test that lost it
+    logging.getLogger("asyncio").removeHandler(listener)
+    left = [thread for thread in threading.enumerate() if thread not in threads_before]
+    for thread in left:
+        thread.join(GRACE)
+    left = [thread.name for thread in left if thread.is_alive()]
+    assert not left, f"threads are left behind: {left}"
+    assert not complaints, f"asyncio complained: {complaints}"
+
+
+@pytest.fixture(autouse=True)
+def no_task_is_left_behind(request, nothing_is_left_behind):
+    """Applies to async tests: all tasks are done when the test and its fixtures are."""
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_tasks_of_the_loop")
+
+
+@pytest.fixture
+async def _tasks_of_the_loop():
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)  # whoever was cancelled last may finish
+    left = [str(task) for task in asyncio.all_tasks() - before - {asyncio.current_task()}]
+    assert not left, f"tasks are left behind: {left}"

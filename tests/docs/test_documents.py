@@ -1,0 +1,60 @@
+"""Every Python block of the README and the docs runs, in order, one namespace per document."""
+
+import ast
+import asyncio
+import inspect
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from sybil import Document, Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = [*filter(Path.exists, [README]), *sorted((ROOT / "docs").rglob("*.md"))]
+MISSPELT = re.compile(r"^\s*(?:```+|~~~+)\s*(py|pycon|python3|python\S+|Python\S*)\s*$", re.MULTILINE)
+
+
+class Script:
+    """Runs blocks as one script would, where a block may also `await` at its top level."""
+
+    def __init__(self) -> None:
+        self.module = types.ModuleType("__main__")  # annotations and dataclasses look their module up
+        self.runner = asyncio.Runner()
+
+    def run(self, example: Example) -> None:
+        first_line = example.line + example.parsed.line_offset
+        source = "\n" * first_line + example.parsed  # so that a traceback shows the document's own line
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile(source, example.path, "exec", flags=flags, dont_inherit=True)
+        result = eval(code, vars(self.module))
+        if inspect.iscoroutine(result):
+            self.runner.run(result)
+
+
+def parse(path: Path, script: Script | None = None) -> Document:
+    evaluate = script.run if script else None
+    return Sybil([CodeBlockParser(language="python", evaluator=evaluate)]).parse(path)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_python_blocks_of_a_document_run(path, tmp_path, monkeypatch):
+    script = Script()
+    monkeypatch.setitem(sys.modules, "__main__", script.module)
+    monkeypatch.chdir(tmp_path)
+    with script.runner:
+        for example in parse(path, script).examples():
+            example.evaluate()
+
+
+@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
+def test_the_readme_has_code():
+    assert list(parse(README).examples())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_block_escapes_by_its_label(path):
+    assert not MISSPELT.findall(path.read_text(encoding="utf-8")), "write ```python, so that the block runs"
