@@ -91,8 +91,8 @@ class Broker:
         if isinstance(source, str):
             # Looking for entry points and importing a package read files, which must not hold up the loop.
             return await asyncio.to_thread(open_driver, source)
-        if not hasattr(source, "receive"):
-            return cast("Callable[[], QueueDriver]", source)()
+        if callable(source) and not hasattr(source, "receive"):
+            return source()
         driver = cast("QueueDriver", source)
         here = (os.getpid(), loop)
         if self._owner in (None, here):

@@ -10,16 +10,17 @@ from .registry import Registered
 
 
 def check_jobs(jobs: Iterable[Registered], able: Capabilities, max_payload_bytes: int | None) -> None:
-    """Hold every job against the broker.
-
-    Args:
-        max_payload_bytes: the service's limit, where it was set on purpose.
+    """Hold every job against the broker, and the service's own limit where it was set on purpose.
 
     Raises:
         UnsupportedError: with every mismatch, and the setting that cures it, in `problems`.
     """
     problems = [problem for each in jobs for problem in _mismatches(each, able)]
-    if max_payload_bytes is not None and able.max_message_bytes is not None and max_payload_bytes > able.max_message_bytes:
+    if (
+        max_payload_bytes is not None
+        and able.max_message_bytes is not None
+        and max_payload_bytes > able.max_message_bytes
+    ):
         problems.append(
             f"max_payload_bytes={max_payload_bytes:,} is above this broker's {able.max_message_bytes:,}: lower it"
         )
@@ -38,7 +39,7 @@ def _mismatches(registered: Registered, able: Capabilities) -> Iterator[str]:
     if options.priority and able.priorities == 1:
         yield f"{name}: priority={options.priority}, and the broker has none: use queues in order of urgency instead"
     if options.group is not None and able.ordering != "group":
-        yield f"{name}: group=, and the broker orders by {able.ordering!r}: drop group=, or use a broker that orders groups"
+        yield f"{name}: group=, and the broker orders by {able.ordering!r}: drop it, or use a broker that does"
     if options.timeout is not None and able.max_run is not None and options.timeout > able.max_run:
         yield f"{name}: timeout={options.timeout} is above the broker's longest hold of {able.max_run}: shorten it"
     unique = options.unique
@@ -46,6 +47,6 @@ def _mismatches(registered: Registered, able: Capabilities) -> Iterator[str]:
         return
     if unique.until not in able.unique.scopes:
         kept = ", ".join(sorted(able.unique.scopes)) or "none"
-        yield f"{name}: unique until {unique.until!r}, and the broker keeps: {kept}: choose another until=, or drop unique="
+        yield f"{name}: unique until {unique.until!r}, and the broker keeps {kept}: choose one of those, or drop it"
     elif unique.on_conflict == "raise" and not able.unique.reported:
         yield f'{name}: unique raises on conflict, and the broker drops duplicates silently: use on_conflict="skip"'

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ def load_config(directory: Path | None = None) -> Config:
     Raises:
         ConfigurationError: a file is not TOML, or has an unknown or malformed setting.
     """
+    from pathlib import Path
+
     values = _from_file(directory or Path.cwd())
     for each in fields(Config):
         text = os.environ.get(f"WAYBILL_{each.name.upper()}")
@@ -40,6 +43,8 @@ def _from_file(directory: Path) -> dict[str, Any]:
         path = directory / name
         if not path.is_file():
             continue
+        import tomllib
+
         try:
             table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""An open driver, as the core uses it: refusals before I/O, coalesced verbs, and a substitute for each verb it lacks."""
+"""An open driver as the core uses it: refusals before I/O, coalesced verbs, a substitute for each verb it lacks."""
 
 from __future__ import annotations
 

@@ -77,9 +77,11 @@ class JobLogger:
     def log(self, level: int, message: str, *args: object, exc_info: Any = None, **fields: Any) -> None:
         if _logger.isEnabledFor(level):
             # repr() escapes line breaks and control characters, so that a value cannot forge a record.
-            said = "".join(f" {name}={value!r}" for name, value in fields.items()).replace("%", "%%" if args else "%")
-            extra = {**{name: value for name, value in fields.items() if name not in _TAKEN}, **self._bound}
-            _logger.log(level, message + said, *args, exc_info=exc_info, extra={**extra, "fields": fields}, stacklevel=3)
+            told = "".join(f" {name}={value!r}" for name, value in fields.items())
+            text = f"{message}{told.replace('%', '%%') if args else told}"
+            extra = {name: value for name, value in fields.items() if name not in _TAKEN}
+            extra |= {**self._bound, "fields": fields}
+            _logger.log(level, text, *args, exc_info=exc_info, extra=extra, stacklevel=3)
 
 
 _TAKEN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "fields"}

@@ -11,7 +11,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -114,6 +114,9 @@ def decode(body: bytes) -> Envelope:
         raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from None
 
 
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
 # -- bytes alone -------------------------------------------------------------------------------------
 
 
@@ -121,6 +124,13 @@ class _Unique(msgspec.Struct, omit_defaults=True):
     key: str
     until: UniqueScope
     window: int | None = None  # milliseconds
+
+    @classmethod
+    def of(cls, unique: UniqueKey) -> _Unique:
+        return cls(unique.key, unique.until, None if unique.window is None else unique.window // _MILLISECOND)
+
+    def unique_key(self) -> UniqueKey:
+        return UniqueKey(self.key, self.until, None if self.window is None else self.window * _MILLISECOND)
 
 
 class _Carried(msgspec.Struct, omit_defaults=True):
@@ -138,7 +148,6 @@ class _Carried(msgspec.Struct, omit_defaults=True):
 
 _carried: Final = msgspec.json.Decoder(_Carried)
 _FIELDS: Final = frozenset(_Carried.__struct_fields__)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class Unwrapped(NamedTuple):
@@ -154,10 +163,10 @@ def wrap(message: Message, due: datetime | None = None, attempts: int = 0) -> by
     unique = message.unique
     carried = _Carried(
         priority=message.priority,
-        unique=unique and _Unique(unique.key, unique.until, unique.window and unique.window // _MILLISECOND),
+        unique=None if unique is None else _Unique.of(unique),
         group=message.group,
         headers=dict(message.headers),
-        due=due and due.astimezone(timezone.utc),
+        due=due and due.astimezone(UTC),
         attempts=attempts,
     )
     try:
@@ -190,8 +199,7 @@ def unwrap(data: bytes, *, queue: str = "", broker_id: str = "") -> Unwrapped:
         id=carried.id or job_id or broker_id,
         queue=queue,
         body=body,
-        unique=unique
-        and UniqueKey(unique.key, unique.until, None if unique.window is None else unique.window * _MILLISECOND),
+        unique=None if unique is None else unique.unique_key(),
         group=carried.group,
         priority=carried.priority,
         headers=carried.headers,

@@ -7,7 +7,7 @@ import logging
 import sys
 import traceback
 from concurrent.futures import Executor as ThreadPool
-from datetime import datetime, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -25,9 +25,10 @@ from .errors import (
     UnknownJobError,
 )
 from .fate import Again, Dead, Done, Dropped, Fate, Lost, Released, describe, fate_of_failure
+from .handler import Handler
 from .hooks import Hooks, JobExecution
 from .inline import call_in_thread
-from .payload import PayloadIssue
+from .payload import PayloadError
 from .registry import Registered
 from .retry import Retry
 from .run import Run
@@ -51,9 +52,7 @@ class Executor:
         shutting_down: what handlers see as `ctx.shutting_down`.
     """
 
-    def __init__(
-        self, service: JobService, hooks: Hooks, services: Any, pool: ThreadPool, shutting_down: Flag
-    ) -> None:
+    def __init__(self, service: JobService, hooks: Hooks, services: Any, pool: ThreadPool, shutting_down: Flag) -> None:
         self._service, self._hooks, self._services = service, hooks, services
         self._pool, self._shutting_down = pool, shutting_down
         self._clock, self._find = service.clock, service.registry.find
@@ -62,18 +61,20 @@ class Executor:
 
     async def execute(self, run: Run, *, exact_attempts: bool) -> Fate:
         """Everything between receiving a delivery and settling it."""
-        delivery = run.delivery
-        attempt = delivery.attempt
         try:
-            envelope = decode(delivery.message.body)
+            envelope = decode(run.delivery.message.body)
         except ValueError as issue:
             error = JobError(f"the message cannot be read: {issue}")
-            reason = DeadReason("undecodable", describe(error), attempt, self._clock.now())
+            reason = DeadReason("undecodable", describe(error), run.delivery.attempt, self._clock.now())
             return await self._failed(Dead(error, reason), self._execution(run, None, None), None, announce=False)
         run.job_name = envelope.job_name
         registered = self._find(envelope.job_name)
         if registered is None:
             return await self._unknown(run, envelope)
+        return await self._execute(run, envelope, registered, exact_attempts=exact_attempts)
+
+    async def _execute(self, run: Run, envelope: Envelope, registered: Registered, *, exact_attempts: bool) -> Fate:
+        attempt = run.delivery.attempt
         job, retry = registered.job, registered.retry
         limit = envelope.max_attempts or retry.max_attempts
         if attempt > (limit if exact_attempts else limit + _INEXACT_ALLOWANCE):
@@ -81,18 +82,18 @@ class Executor:
             return await self._fail(run, envelope, registered, error, "lease-expired")
         try:
             payload = job.payload_schema.parse(envelope.payload)
-        except PayloadIssue as issue:
+        except PayloadError as issue:
             refused = InvalidJobPayloadError(job.name, [str(issue)])
             if job.options.on_invalid == "retry" and attempt < limit:
-                fate = Again(refused, retry.wait(attempt))
-                return await self._failed(fate, self._execution(run, envelope, None), None)
+                again = Again(refused, retry.wait(attempt))
+                return await self._failed(again, self._execution(run, envelope, None), None)
             return await self._fail(run, envelope, registered, refused, "invalid-payload")
         ctx = self._context(run, envelope, limit)
         execution = self._execution(run, envelope, payload)
         if self._hooks.wants("job_start"):
             await self._hooks.fire("job_start", job=execution, ctx=ctx)
-        error, result = await self._call(run, registered, payload, ctx, execution)
-        if error is None:
+        failure, result = await self._call(run, registered, payload, ctx, execution)
+        if failure is None:
             if self._hooks.wants("job_complete"):
                 await self._hooks.fire("job_complete", job=execution, ctx=ctx, result=result)
             return Done()
@@ -102,7 +103,7 @@ class Executor:
             _logger.warning("job %r (%s): its lease was lost; another worker may run it", job.name, ctx.job_id)
             return Lost()
         fate = fate_of_failure(
-            error, retry, job_name=job.name, attempt=attempt, max_attempts=limit,
+            failure, retry, job_name=job.name, attempt=attempt, max_attempts=limit,
             now=self._clock.now(), to=job.options.dead_letter_queue,
         )  # fmt: skip
         return await self._failed(fate, execution, ctx)
@@ -119,41 +120,31 @@ class Executor:
         current_context.set(ctx)
         run.begin(ctx, is_async=handler.is_async)
         timer = None if timeout is None else self._clock.call_later(timeout, lambda: self._time_out(run))
+        failure: BaseException | None = None
+        result = None
         try:
             if self._hooks.wants("around_job"):
                 async with self._hooks.around(job=execution, ctx=ctx):
                     result = await self._run_handler(run, handler, payload, ctx)
-            elif handler.is_async:
-                result = await handler.call(payload, ctx)
             else:
                 result = await self._run_handler(run, handler, payload, ctx)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # Cancelled from outside; by whom the interruption says, and if by nobody the loop is ending.
-                run.interruption = run.interruption or "stop"
-                while task.uncancel():
-                    pass
-            if run.interruption == "timeout" and timeout is not None:
-                return JobTimeoutError(job.name, timeout), None
-            return error, None
         except KeyboardInterrupt:
             raise
-        except BaseException as error:
-            if run.interruption == "timeout" and timeout is not None:
-                late = JobTimeoutError(job.name, timeout)
-                late.__cause__ = error
-                return late, None
-            return error, None
+        except BaseException as error:  # noqa: BLE001 - a handler's own SystemExit ends its job, not the worker
+            failure = error
         finally:
             run.end()
             if timer is not None:
                 timer.cancel()
-        if run.interruption == "timeout" and timeout is not None:
-            return JobTimeoutError(job.name, timeout), None
-        return None, result
+        if isinstance(failure, asyncio.CancelledError):
+            _take_cancellation(run)
+        if timeout is not None and run.interruption == "timeout":
+            late = JobTimeoutError(job.name, timeout)
+            late.__cause__ = failure
+            return late, None
+        return failure, result
 
-    async def _run_handler(self, run: Run, handler: Any, payload: Any, ctx: JobContext) -> Any:
+    async def _run_handler(self, run: Run, handler: Handler, payload: Any, ctx: JobContext) -> Any:
         if handler.is_async:
             return await handler.call(payload, ctx)
         return await call_in_thread(handler, payload, ctx, self._pool, run.in_thread)
@@ -163,7 +154,7 @@ class Executor:
         frame = None if run.thread is None else sys._current_frames().get(run.thread)
         if frame is not None and run.in_handler:
             _logger.warning(
-                "job %r (%s) runs past its timeout in a thread, which cannot be stopped; it keeps its slot and its lease. "
+                "job %r (%s) runs past its timeout in a thread, which cannot be stopped; it keeps its slot and lease. "
                 "It is at:\n%s",
                 run.job_name,
                 run.delivery.message.id,
@@ -193,12 +184,12 @@ class Executor:
         message = run.delivery.message
         return JobExecution(
             message.id,
-            envelope and envelope.job_name,
+            None if envelope is None else envelope.job_name,
             self._service.rules.local_name(message.queue),
             payload,
             run.delivery.attempt,
-            envelope and _aware(envelope.enqueued_at),
-            (envelope and envelope.metadata) or {},
+            None if envelope is None else _aware(envelope.enqueued_at),
+            {} if envelope is None else envelope.metadata or {},
         )
 
     # -- failures --------------------------------------------------------------------------------------
@@ -213,9 +204,7 @@ class Executor:
         reason = DeadReason("unknown-job", describe(error), attempt, self._clock.now())
         return await self._failed(Dead(error, reason), execution, None)
 
-    async def _fail(
-        self, run: Run, envelope: Envelope, registered: Registered, error: Exception, code: Any
-    ) -> Fate:
+    async def _fail(self, run: Run, envelope: Envelope, registered: Registered, error: Exception, code: Any) -> Fate:
         """Given up without a run."""
         execution = self._execution(run, envelope, _plain(envelope.payload))
         fate: Fate = Dropped(error)
@@ -228,17 +217,21 @@ class Executor:
         self, fate: Fate, execution: JobExecution, ctx: JobContext | None, *, announce: bool = True
     ) -> Fate:
         """Log a failure and tell the hooks."""
+        retry_in: timedelta | None = None
         match fate:
             case Again(error, after):
                 retry_in = after
-                _log(logging.WARNING, execution, error, f"failed and runs again in {after.total_seconds():.3g} s")
+                _log(
+                    logging.WARNING,
+                    execution,
+                    error,
+                    f"failed and runs again in {after.total_seconds():.3g} s",
+                )
             case Dead(error, reason):
-                retry_in = None
                 if isinstance(error, RetryExhaustedError):
                     error = error.__cause__ or error
                 _log(logging.ERROR, execution, error, f"is given up ({reason.code}) and kept as a dead letter")
             case Dropped(error):
-                retry_in = None
                 _log(logging.ERROR, execution, error, "failed and is dropped, as it asked not to be kept")
             case _:
                 raise ConfigurationError(f"{fate!r} is no failure")
@@ -249,16 +242,40 @@ class Executor:
         return fate
 
 
+def _take_cancellation(run: Run) -> None:
+    """This task goes on to settle.
+
+    Cancelled from outside by no interruption of ours, the whole loop is ending; a handler that raises CancelledError
+    by itself has just failed.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        run.interruption = run.interruption or "stop"
+        while task.uncancel():
+            pass
+
+
 def _log(level: int, job: JobExecution, error: BaseException, what: str) -> None:
     # %r: names and ids may come from another producer, and must not break the line.
     trace = error if error.__traceback__ is not None else None
     _logger.log(
-        level, "job %r (%r, attempt %d) %s: %s", job.job_name, job.job_id, job.attempt, what, _one_line(error), exc_info=trace
+        level,
+        "job %r (%r, attempt %d) %s: %s",
+        job.job_name,
+        job.job_id,
+        job.attempt,
+        what,
+        _one_line(error),
+        exc_info=trace,
     )
 
 
 def _one_line(error: BaseException) -> str:
-    return describe(error).encode("unicode_escape").decode("ascii") if not describe(error).isprintable() else describe(error)
+    return (
+        describe(error).encode("unicode_escape").decode("ascii")
+        if not describe(error).isprintable()
+        else describe(error)
+    )
 
 
 def _plain(raw: msgspec.Raw) -> Any:
@@ -271,5 +288,5 @@ def _plain(raw: msgspec.Raw) -> Any:
 def _aware(moment: datetime | None) -> datetime | None:
     """A foreign producer may leave the offset out; ours never do."""
     if moment is not None and moment.tzinfo is None:
-        return moment.replace(tzinfo=timezone.utc)
+        return moment.replace(tzinfo=UTC)
     return moment

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from .errors import DeadReason, JobError, RetryExhaustedError
 from .retry import Retry
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The handler returned: ack."""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Struct, frozen=True):
     """Another attempt, after a while: nack."""
 
     error: BaseException
     after: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(Struct, frozen=True):
     """Given up and kept, in the dead letters of `to` or of its own queue: bury."""
 
     error: BaseException
@@ -32,20 +30,17 @@ class Dead:
     to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Struct, frozen=True):
     """Given up and not kept, as the job wants it: ack."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(Struct, frozen=True):
     """Not finished, through no fault of its own: given back without spending an attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """Another worker may have it: nothing is settled."""
 
 
@@ -53,7 +48,14 @@ Fate: TypeAlias = Done | Again | Dead | Dropped | Released | Lost
 
 
 def fate_of_failure(
-    error: BaseException, retry: Retry, *, job_name: str, attempt: int, max_attempts: int, now: datetime, to: str | None
+    error: BaseException,
+    retry: Retry,
+    *,
+    job_name: str,
+    attempt: int,
+    max_attempts: int,
+    now: datetime,
+    to: str | None,
 ) -> Fate:
     """What a failed run comes to, by the job's policy."""
     permitted = retry.permits(error)

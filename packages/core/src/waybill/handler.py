@@ -64,18 +64,19 @@ class Handler:
             is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called),
             payload=payload,
             context=context,
-            context_first=bool(payload and context) and parameters.index(context) < parameters.index(payload),
+            context_first=payload is not None
+            and context is not None
+            and parameters.index(context) < parameters.index(payload),
         )
 
     def call(self, payload: object, ctx: object) -> Any:
         """Run it; an async one returns its coroutine. No payload is the parameter's default, where it has one."""
         args: list[object] = []
         named: dict[str, object] = {}
-        for parameter, value in ((self.payload, payload), (self.context, ctx)):
+        for parameter, given in ((self.payload, payload), (self.context, ctx)):
             if parameter is None:
                 continue
-            if value is None and parameter.default is not UNKNOWN:
-                value = parameter.default
+            value = parameter.default if given is None and parameter.default is not UNKNOWN else given
             if parameter.kind is Parameter.POSITIONAL_ONLY:
                 args.append(value)
             else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -61,7 +61,7 @@ class Specs:
         """A handler returned; the ack follows."""
 
     @hookspec
-    def waybill_job_failed(
+    def waybill_job_failed(  # noqa: PLR0917 - a plugin names what it wants
         self,
         job: JobExecution,
         ctx: JobContext | None,
@@ -88,6 +88,7 @@ class Specs:
         self, job: JobExecution, ctx: JobContext, context: JobContext
     ) -> AbstractAsyncContextManager[object]:
         """An async context manager entered before the handler and left after it."""
+        raise NotImplementedError
 
     @hookspec
     def waybill_worker_start(self, worker: Any) -> object:
@@ -107,7 +108,11 @@ class _Implementation:
 class Hooks:
     """The implementations of every hook, ready to be called."""
 
-    def __init__(self, plugins: tuple[object, ...] = (), functions: Mapping[str, Callable[..., Any] | None] | None = None) -> None:
+    def __init__(
+        self,
+        plugins: tuple[object, ...] = (),
+        functions: Mapping[str, Callable[..., Any] | None] | None = None,
+    ) -> None:
         """Collect implementations.
 
         Args:
@@ -143,7 +148,7 @@ class Hooks:
 
     def load_entry_points(self) -> None:
         """Add what installed distributions publish in `waybill.plugins`."""
-        from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import, and seldom needed
+        from importlib.metadata import entry_points
 
         for each in entry_points(group=ENTRY_POINTS):
             self.register(each.load())
@@ -151,10 +156,12 @@ class Hooks:
     def _compile(self) -> None:
         found: dict[str, tuple[_Implementation, ...]] = {}
         for name in (each for each in vars(Specs) if each.startswith("waybill_")):
-            called = [each for each in reversed(getattr(self._manager.hook, name).get_hookimpls())]
+            called = list(reversed(getattr(self._manager.hook, name).get_hookimpls()))
             if any(each.hookwrapper or each.wrapper for each in called):
                 raise ConfigurationError(f"{name}: hook wrappers are not supported; use waybill_around_job")
-            found[name.removeprefix("waybill_")] = tuple(_Implementation(each.function, each.argnames) for each in called)
+            found[name.removeprefix("waybill_")] = tuple(
+                _Implementation(each.function, each.argnames) for each in called
+            )
         self._found = found
 
     def wants(self, hook: str) -> bool:
@@ -182,31 +189,32 @@ class Hooks:
 
 @contextlib.asynccontextmanager
 async def _guarded(implementation: _Implementation, values: Mapping[str, Any]) -> AsyncIterator[None]:
-    said = "hook waybill_around_job raised; the job's fate does not change"
-    try:
-        manager = implementation.function(*(_value(name, values) for name in implementation.names))
-        await manager.__aenter__()
-    except Exception:
-        _logger.exception(said)
+    manager = None
+    with _logged():
+        made = implementation.function(*(_value(name, values) for name in implementation.names))
+        await made.__aenter__()
+        manager = made
+    if manager is None:
         yield
         return
     try:
         yield
     except BaseException as error:
-        with _logged(said, but=error):
+        with _logged(but=error):
             await manager.__aexit__(type(error), error, error.__traceback__)
         raise
-    with _logged(said):
+    with _logged():
         await manager.__aexit__(None, None, None)
 
 
 @contextlib.contextmanager
-def _logged(said: str, but: BaseException | None = None) -> Any:
+def _logged(but: BaseException | None = None) -> Iterator[None]:
+    """Log what a hook raises; *but* the handler's own error, which a manager may pass on."""
     try:
         yield
     except Exception as error:
         if error is not but:
-            _logger.exception(said)
+            _logger.exception("hook waybill_around_job raised; the job's fate does not change")
 
 
 _ALIASES: Final = {"context": "ctx", "err": "error"}
@@ -252,7 +260,7 @@ def _single(name: str, function: Callable[..., Any]) -> object:
 
 
 def _with_parameters(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
-    """pluggy reads parameter names from the signature, and calls by place."""
+    """Pluggy reads parameter names from the signature, and calls by place."""
 
     def implementation(*values: Any) -> Any:
         return call(**dict(zip(names, values, strict=True)))

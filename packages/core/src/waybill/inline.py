@@ -55,7 +55,11 @@ async def run_inline(service: JobService, job: Any, payload: Any) -> Any:
 
 
 async def call_in_thread(
-    handler: Handler, payload: Any, ctx: JobContext, pool: Executor | None, begun: Callable[[], object] = lambda: None
+    handler: Handler,
+    payload: Any,
+    ctx: JobContext,
+    pool: Executor | None,
+    begun: Callable[[], object] = lambda: None,
 ) -> Any:
     """Run a plain handler off the event loop, in the caller's context; *begun* is called on its thread first."""
     context = contextvars.copy_context()
@@ -74,7 +78,7 @@ async def entered_services(given: Any) -> AsyncIterator[Any]:
     if not callable(given):
         yield given
         return
-    made = given()
+    made: Any = given()
     if inspect.isawaitable(made):
         made = await made
     async with AsyncExitStack() as stack:

@@ -47,7 +47,7 @@ class Call:
 
     job: Job[Any, Any] | type[Job[Any, Any]] | str
     payload: Any = None
-    due: Duration | Moment | float | None = None
+    due: Duration | At | float | None = None
     options: SendOptions | None = None
 
 
@@ -126,18 +126,58 @@ class Job(Generic[P, R]):
     # -- sending ---------------------------------------------------------------------------------------
 
     @overload
-    def call(self: Job[None, Any], *, delay: Duration | None = ..., at: Moment | None = ..., **options: Unpack[SendOptions]) -> Call: ...
+    def call(
+        self: Job[None, Any],
+        *,
+        delay: Duration | None = ...,
+        at: Moment | None = ...,
+        **options: Unpack[SendOptions],
+    ) -> Call: ...
     @overload
-    def call(self, payload: P, *, delay: Duration | None = ..., at: Moment | None = ..., **options: Unpack[SendOptions]) -> Call: ...
-    def call(self, payload: Any = None, *, delay: Duration | None = None, at: Moment | None = None, **options: Unpack[SendOptions]) -> Call:
+    def call(
+        self,
+        payload: P,
+        *,
+        delay: Duration | None = ...,
+        at: Moment | None = ...,
+        **options: Unpack[SendOptions],
+    ) -> Call: ...
+    def call(
+        self,
+        payload: Any = None,
+        *,
+        delay: Duration | None = None,
+        at: Moment | None = None,
+        **options: Unpack[SendOptions],
+    ) -> Call:
         """One call of this job, for `enqueue_batch`."""
         return Call(self, payload, _one_time(delay, at), options)
 
     @overload
-    async def dispatch(self: Job[None, Any], *, delay: Duration | None = ..., at: Moment | None = ..., **options: Unpack[SendOptions]) -> EnqueueResult: ...
+    async def dispatch(
+        self: Job[None, Any],
+        *,
+        delay: Duration | None = ...,
+        at: Moment | None = ...,
+        **options: Unpack[SendOptions],
+    ) -> EnqueueResult: ...
     @overload
-    async def dispatch(self, payload: P, *, delay: Duration | None = ..., at: Moment | None = ..., **options: Unpack[SendOptions]) -> EnqueueResult: ...
-    async def dispatch(self, payload: Any = None, *, delay: Duration | None = None, at: Moment | None = None, **options: Unpack[SendOptions]) -> EnqueueResult:
+    async def dispatch(
+        self,
+        payload: P,
+        *,
+        delay: Duration | None = ...,
+        at: Moment | None = ...,
+        **options: Unpack[SendOptions],
+    ) -> EnqueueResult: ...
+    async def dispatch(
+        self,
+        payload: Any = None,
+        *,
+        delay: Duration | None = None,
+        at: Moment | None = None,
+        **options: Unpack[SendOptions],
+    ) -> EnqueueResult:
         """Send it through the running handler's service, the current one, or the only one that knows it.
 
         Raises:
@@ -153,7 +193,7 @@ class Job(Generic[P, R]):
         except EnqueueError as error:
             return EnqueueFailure(error)
 
-    async def dispatch_now(self, payload: P = cast("P", None)) -> R:
+    async def dispatch_now(self, payload: P = None) -> R:  # type: ignore[assignment]  # no payload is None
         """Run it here and now, validated, without a broker; returns what the handler returns."""
         return cast("R", await find_service(self).run_now(self, payload))
 
@@ -162,9 +202,11 @@ class Job(Generic[P, R]):
     @classmethod
     def _enqueue_signature(cls, payload: P, **options: Unpack[SendOptions]) -> P:
         raise AssertionError
+
     @classmethod
     def _enqueue_in_signature(cls, payload: P, delay: Duration | float, **options: Unpack[SendOptions]) -> P:
         raise AssertionError
+
     @classmethod
     def _enqueue_at_signature(cls, payload: P, when: Moment, **options: Unpack[SendOptions]) -> P:
         raise AssertionError
@@ -173,7 +215,7 @@ class Job(Generic[P, R]):
         return f"<job {self.name!r}>"
 
 
-def _one_time(delay: Duration | None, at: Moment | None) -> Duration | Moment | None:
+def _one_time(delay: Duration | None, at: Moment | None) -> Duration | At | None:
     if delay is not None and at is not None:
         raise ConfigurationError("a job is sent with a delay or at a moment, not both")
     return delay if at is None else At(at)
@@ -209,12 +251,19 @@ def define_job(
     *, name: str, handler: Callable[..., Awaitable[R]], schema: type[P], **options: Unpack[JobOptionsInput]
 ) -> Job[P, R]: ...
 @overload
-def define_job(*, name: str, handler: Callable[..., R], schema: type[P], **options: Unpack[JobOptionsInput]) -> Job[P, R]: ...
-@overload
-def define_job(*, name: str, handler: None = ..., schema: type[P], **options: Unpack[JobOptionsInput]) -> Job[P, Any]: ...
+def define_job(
+    *, name: str, handler: Callable[..., R], schema: type[P], **options: Unpack[JobOptionsInput]
+) -> Job[P, R]: ...
 @overload
 def define_job(
-    *, name: str | None = ..., handler: Callable[[P, JobContext], Awaitable[R]], **options: Unpack[JobOptionsInput]
+    *, name: str, handler: None = ..., schema: type[P], **options: Unpack[JobOptionsInput]
+) -> Job[P, Any]: ...
+@overload
+def define_job(
+    *,
+    name: str | None = ...,
+    handler: Callable[[P, JobContext], Awaitable[R]],
+    **options: Unpack[JobOptionsInput],
 ) -> Job[P, R]: ...
 @overload
 def define_job(
@@ -222,10 +271,18 @@ def define_job(
 ) -> Job[P, R]: ...
 @overload
 def define_job(
-    *, name: str | None = ..., handler: Callable[..., Any] | None = ..., schema: Any = ..., **options: Unpack[JobOptionsInput]
+    *,
+    name: str | None = ...,
+    handler: Callable[..., Any] | None = ...,
+    schema: Any = ...,
+    **options: Unpack[JobOptionsInput],
 ) -> Job[Any, Any]: ...
 def define_job(
-    *, name: str | None = None, handler: Callable[..., Any] | None = None, schema: Any = UNKNOWN, **options: Any
+    *,
+    name: str | None = None,
+    handler: Callable[..., Any] | None = None,
+    schema: Any = UNKNOWN,
+    **options: Any,
 ) -> Job[Any, Any]:
     """Define a job.
 
@@ -277,9 +334,9 @@ class _Decorator:
     @overload
     def __call__(self, function: Callable[[P, JobContext], Awaitable[R]], /) -> Job[P, R]: ...
     @overload
-    def __call__(self, function: Callable[[P], Awaitable[R]], /) -> Job[P, R]: ...
-    @overload
     def __call__(self, function: Callable[[JobContext], R], /) -> Job[None, R]: ...
+    @overload
+    def __call__(self, function: Callable[[P], Awaitable[R]], /) -> Job[P, R]: ...
     @overload
     def __call__(self, function: Callable[[], R], /) -> Job[None, R]: ...
     @overload
@@ -287,13 +344,15 @@ class _Decorator:
     @overload
     def __call__(self, function: Callable[[P], R], /) -> Job[P, R]: ...
     @overload
-    def __call__(self, *, name: str | None = ..., schema: Any = ..., **options: Unpack[JobOptionsInput]) -> _Decorator: ...
-    def __call__(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        if function is None:
-            return _Decorator({**self._options, **options})
+    def __call__(
+        self, *, name: str | None = ..., schema: Any = ..., **options: Unpack[JobOptionsInput]
+    ) -> _Decorator: ...
+    def __call__(self, *function: Callable[..., Any], **options: Any) -> Any:
         given = {**self._options, **options}
+        if not function:
+            return _Decorator(given)
         name, schema = given.pop("name", None), given.pop("schema", UNKNOWN)
-        return _define(name, function, schema, given, sys._getframe(1).f_locals)
+        return _define(name, function[0], schema, given, sys._getframe(1).f_locals)
 
 
 job = _Decorator({})

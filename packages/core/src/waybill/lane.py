@@ -65,7 +65,7 @@ class Lane:
                 await self.receive(_WAIT)
             except (ConfigurationError, DriverClosedError):
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a driver raises, the worker goes on
+            except Exception as error:
                 failures += 1
                 pause = min(exponential_backoff(failures) / 10, _LONGEST_PAUSE)
                 known = isinstance(error, BrokerUnavailableError)
@@ -129,7 +129,9 @@ class Lane:
         else:
             settled = await settle(self.connection, run, fate)
             self._leave(run)
-            await self._advance((run.delivery.message.queue, group), goes_on=settled and isinstance(fate, _GROUP_GOES_ON))
+            await self._advance(
+                (run.delivery.message.queue, group), goes_on=settled and isinstance(fate, _GROUP_GOES_ON)
+            )
 
     def _leave(self, run: Run) -> None:
         self.runs.discard(run)
@@ -153,7 +155,9 @@ class Lane:
         try:
             await self.connection.release(run.delivery)
         except WaybillError as error:
-            _logger.warning("job %r could not be given back; its lease brings it back: %s", run.delivery.message.id, error)
+            _logger.warning(
+                "job %r could not be given back; its lease brings it back: %s", run.delivery.message.id, error
+            )
 
     def held(self) -> list[Run]:
         """The runs whose leases must hold; asked from other threads too."""
@@ -181,9 +185,11 @@ class Lane:
     async def abandon(self) -> None:
         """Release what would not end; its handler may go on, but nobody waits for it."""
         for run in list(self.runs):
-            _logger.error("job %r (%r) ignored its cancellation and is given back while it still runs", run.job_name, run.delivery.message.id)
+            _logger.error(
+                "job %r (%r) ignored its cancellation and is given back while it still runs",
+                run.job_name,
+                run.delivery.message.id,
+            )
             await self._give_back(run)
         for task in self._tasks:
             task.remove_done_callback(self._finished)
-
-

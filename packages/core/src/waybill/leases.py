@@ -75,7 +75,7 @@ class Leases:
             await driver.open()
             connection = Connection(driver, self._connection.clock, timedelta())
             self._quit = lambda: loop.call_soon_threadsafe(task.cancel)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is the starting worker's
             await driver.close()
             ready.set_exception(error)
             return

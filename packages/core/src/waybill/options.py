@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Final, Generic, Literal
+from typing import Any, Final, Generic, Literal, cast
 
 from typing_extensions import TypedDict, TypeVar
 
@@ -100,14 +100,16 @@ class JobOptions:
             values["queue"] = values.get("queue") or alias
         unknown = values.keys() - OPTION_NAMES
         if unknown:
-            raise ConfigurationError(f"a job has no option {min(unknown)!r}; options: {', '.join(sorted(OPTION_NAMES))}")
+            raise ConfigurationError(
+                f"a job has no option {min(unknown)!r}; options: {', '.join(sorted(OPTION_NAMES))}"
+            )
         for name, read in _READERS.items():
             if values.get(name) is not None:
                 values[name] = read(values[name])
         return cls(**values)
 
 
-def checked_priority(value: int) -> int:
+def checked_priority(value: object) -> int:
     """The priority itself, if it is one.
 
     Raises:
@@ -129,9 +131,11 @@ def _unique(value: Any) -> Unique[Any]:
 
 
 def _group(value: Any) -> Callable[[Any], object] | str:
-    if not callable(value) and not isinstance(value, str):
+    if isinstance(value, str):
+        return value
+    if not callable(value):
         raise TypeError(f"group is a function of the payload, or text, not {value!r}")
-    return value
+    return cast("Callable[[Any], object]", value)
 
 
 def _on_invalid(value: Any) -> Any:

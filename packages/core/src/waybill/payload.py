@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import typing
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Final, Literal, Union
 
@@ -19,7 +20,7 @@ _INTEGERS: Final = range(-(2**63), 2**64)
 _encoder: Final = msgspec.json.Encoder()
 
 
-class PayloadIssue(ValueError):
+class PayloadError(ValueError):
     """What is wrong with a value, and where ("$" is the payload itself)."""
 
 
@@ -42,17 +43,18 @@ class Schema:
         """The value as JSON, and as the handler will see it.
 
         Raises:
-            PayloadIssue: it is not of this type, or no other language could read it.
+            PayloadError: it is not of this type, or no other language could read it.
         """
+        plain: Any = value
         try:
             plain = value if self._plain else msgspec.to_builtins(value, enc_hook=_to_builtin)
             fault = _fault(plain, MAX_DEPTH)
         except RecursionError:
             fault = _fault(value, MAX_DEPTH) or ("", "refers to itself")
         except (TypeError, ValueError) as error:
-            raise PayloadIssue(f"$: {error}") from None
+            raise PayloadError(f"$: {error}") from None
         if fault is not None:
-            raise PayloadIssue(f"${fault[0]}: {fault[1]}")
+            raise PayloadError(f"${fault[0]}: {fault[1]}")
         raw = _encoder.encode(plain)
         return raw, self.parse(raw)
 
@@ -60,21 +62,21 @@ class Schema:
         """Read a payload, defaults applied.
 
         Raises:
-            PayloadIssue: it is not of this type.
+            PayloadError: it is not of this type.
         """
         try:
             return self._decode(raw)
         except RecursionError:
-            raise PayloadIssue("$: nested too deeply") from None
+            raise PayloadError("$: nested too deeply") from None
         except ValueError as error:
-            raise PayloadIssue(_told(error)) from error
+            raise PayloadError(_told(error)) from error
 
 
-def _told(error: ValueError) -> str:
-    """msgspec says "what - at `$.path`", pydantic several lines; both become "path: what"."""
-    errors = getattr(error, "errors", None)
-    if callable(errors):
-        return "; ".join(f"$.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in errors())
+def _told(error: Any) -> str:
+    """Msgspec says "what - at `$.path`", pydantic several lines; both become "path: what"."""
+    if hasattr(error, "errors"):
+        listed: list[dict[str, Any]] = error.errors()
+        return "; ".join(f"$.{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in listed)
     what, at, path = str(error).rpartition(" - at `")
     return f"{path.rstrip('`')}: {what}" if at else f"$: {error}"
 
@@ -82,40 +84,67 @@ def _told(error: ValueError) -> str:
 # -- values --------------------------------------------------------------------------------------------
 
 
-def _fault(value: object, depth: int) -> tuple[str, str] | None:
-    """The first thing in *value* that JSON cannot carry everywhere, as (path, reason)."""
-    kind = type(value)
-    if kind is str:
-        try:
-            typing.cast("str", value).encode()
-        except UnicodeEncodeError:
-            return "", "a lone surrogate is no text"
-    elif kind is dict:
-        if not depth:
-            return "", f"nested more than {MAX_DEPTH} levels deep"
-        for key, item in typing.cast("dict[Any, Any]", value).items():
-            if type(key) is not str:
-                return "", f"the key {key!r} is no text"
-            fault = _fault(key, depth) or _fault(item, depth - 1)
-            if fault is not None:
-                return f".{key.encode(errors='replace').decode()}{fault[0]}", fault[1]
-    elif kind is list or kind is tuple:
-        if not depth:
-            return "", f"nested more than {MAX_DEPTH} levels deep"
-        for index, item in enumerate(typing.cast("list[Any]", value)):
-            fault = _fault(item, depth - 1)
-            if fault is not None:
-                return f"[{index}]{fault[0]}", fault[1]
-    elif kind is float:
-        if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
-            return "", f"{value} has no JSON form"
-    elif kind is int:
-        if value not in _INTEGERS:
-            return "", "the number does not fit into 64 bits"
-    elif value is not None and kind is not bool:
-        return _fault_of_object(value, depth)
+_Fault = tuple[str, str] | None  # where in the value, and what
+
+
+def _fault(value: Any, depth: int) -> _Fault:
+    """The first thing in *value* that JSON cannot carry everywhere."""
+    return _FAULTS.get(type(value), _fault_of_object)(value, depth)
+
+
+def _fault_of_text(value: str, depth: int) -> _Fault:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "", "a lone surrogate is no text"
     return None
 
+
+def _fault_of_float(value: float, depth: int) -> _Fault:
+    return None if math.isfinite(value) else ("", f"{value} has no JSON form")
+
+
+def _fault_of_integer(value: int, depth: int) -> _Fault:
+    return None if value in _INTEGERS else ("", "the number does not fit into 64 bits")
+
+
+def _fault_of_object_members(value: dict[Any, Any], depth: int) -> _Fault:
+    if not depth:
+        return _TOO_DEEP
+    for key, item in value.items():
+        if type(key) is not str:
+            return "", f"the key {key!r} is no text"
+        fault = _fault_of_text(key, 0) or _fault(item, depth - 1)
+        if fault is not None:
+            return f".{key.encode(errors='replace').decode()}{fault[0]}", fault[1]
+    return None
+
+
+def _fault_of_items(value: Sequence[Any], depth: int) -> _Fault:
+    if not depth:
+        return _TOO_DEEP
+    for index, item in enumerate(value):
+        fault = _fault(item, depth - 1)
+        if fault is not None:
+            return f"[{index}]{fault[0]}", fault[1]
+    return None
+
+
+def _no_fault(value: Any, depth: int) -> _Fault:
+    return None
+
+
+_TOO_DEEP: Final = ("", f"nested more than {MAX_DEPTH} levels deep")
+_FAULTS: Final[dict[type, Callable[[Any, int], _Fault]]] = {
+    str: _fault_of_text,
+    int: _fault_of_integer,
+    float: _fault_of_float,
+    dict: _fault_of_object_members,
+    list: _fault_of_items,
+    tuple: _fault_of_items,
+    bool: _no_fault,
+    type(None): _no_fault,
+}
 
 _NOT_JSON: Final = (
     bytes, bytearray, memoryview, set, frozenset, complex,
@@ -123,10 +152,13 @@ _NOT_JSON: Final = (
 )  # fmt: skip
 
 
-def _fault_of_object(value: object, depth: int) -> tuple[str, str] | None:
+def _fault_of_object(value: Any, depth: int) -> _Fault:
     """Without a schema an object goes as its JSON form, but a scalar would arrive as something else."""
     if isinstance(value, _NOT_JSON):
-        return "", f"a {type(value).__name__} is no JSON value; give the job a schema that says so, or send text"
+        return (
+            "",
+            f"a {type(value).__name__} is no JSON value; give the job a schema that says so, or send text",
+        )
     try:
         plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
     except (TypeError, ValueError) as error:

@@ -7,9 +7,8 @@ import resource
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
-_STATM = Path("/proc/self/statm")
+_STATM = "/proc/self/statm"
 
 
 @dataclass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from .errors import ConfigurationError, DuplicateJobNameError
 from .job import Job
@@ -35,8 +37,7 @@ class JobModule:
             object.__setattr__(self, "retry", Retry.parse(self.retry))
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Struct, frozen=True):
     """A job with the queue and retry it has here."""
 
     job: AnyJob
@@ -44,14 +45,13 @@ class Registered:
     retry: Retry
 
 
-@dataclass
 class JobRegistry:
-    """Jobs by name and by alias."""
+    """Jobs by name and by alias, with the queue and retry of those that set none."""
 
-    queue: str
-    retry: Retry
-    _by_name: dict[str, Registered] = field(default_factory=dict)
-    _by_alias: dict[str, Registered] = field(default_factory=dict)
+    def __init__(self, queue: str, retry: Retry) -> None:
+        self.queue, self.retry = queue, retry
+        self._by_name: dict[str, Registered] = {}
+        self._by_alias: dict[str, Registered] = {}
 
     def include(self, items: Iterable[AnyJob | type[AnyJob] | JobModule]) -> None:
         """Register jobs, and those of modules.
@@ -122,7 +122,9 @@ def as_job(item: object) -> AnyJob:
     try:
         return item()
     except TypeError as error:
-        raise ConfigurationError(f"{item.__name__} cannot be made without arguments ({error}); pass an instance") from error
+        raise ConfigurationError(
+            f"{item.__name__} cannot be made without arguments ({error}); pass an instance"
+        ) from error
 
 
 def _same(one: AnyJob, other: AnyJob) -> bool:

@@ -18,8 +18,9 @@ _CAP = timedelta(hours=1)
 
 
 def exponential_backoff(attempt: int) -> timedelta:
-    """Between nothing and 2 s, 4 s, 8 s … up to an hour, at random ("full jitter"): about 1 s on average at first,
-    and failed jobs do not return as a herd.
+    """Between nothing and 2 s, 4 s, 8 s … up to an hour, at random ("full jitter"), so 1 s on average at first.
+
+    The jitter keeps jobs that failed together from coming back as a herd.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """

@@ -55,8 +55,10 @@ class Run:
         self.thread = threading.get_ident()
 
     def interrupt(self, why: Interruption) -> None:
-        """Tell the handler to end. An async one is cancelled; a plain one can only look at its context, and
-        is waited for, unless the worker stops."""
+        """Tell the handler to end.
+
+        An async one is cancelled; a plain one can only look at its context, and is waited for unless the worker stops.
+        """
         self.interruption = self.interruption or why
         if self.ctx is not None:
             self.ctx.cancelled.set()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -23,7 +22,7 @@ from .errors import (
 from .ids import new_job_id
 from .job import At, Call, Job
 from .options import JobOptions, checked_priority
-from .payload import PayloadIssue, Schema
+from .payload import PayloadError, Schema
 from .queues import checked_queue_name
 from .registry import JobRegistry, as_job
 from .result import EnqueueResult
@@ -41,19 +40,24 @@ Q = ParamSpec("Q")
 
 
 class CanEnqueue(Protocol[Q]):
+    """What `enqueue` takes."""
+
     def _enqueue_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
 
 
 class CanEnqueueIn(Protocol[Q]):
+    """What `enqueue_in` takes."""
+
     def _enqueue_in_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
 
 
 class CanEnqueueAt(Protocol[Q]):
+    """What `enqueue_at` takes."""
+
     def _enqueue_at_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A message ready to go, and what to tell the caller."""
 
     message: Message
@@ -68,8 +72,13 @@ class Prepared:
     unique_key: str | None
 
     def accepted(self, message_id: str) -> EnqueueResult:
-        status = "queued" if self.scheduled_at is None else "scheduled"
-        return EnqueueResult(self.message.id, message_id, self.queue, status, self.scheduled_at)
+        return EnqueueResult(
+            self.message.id,
+            message_id,
+            self.queue,
+            "queued" if self.scheduled_at is None else "scheduled",
+            self.scheduled_at,
+        )
 
     def duplicate(self, error: DuplicateJobError) -> EnqueueResult:
         """What a conflict comes to.
@@ -84,8 +93,7 @@ class Prepared:
         raise DuplicateJobError(self.unique_key or error.key, error.existing_job_id) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """What a service holds every call against."""
 
     registry: JobRegistry
@@ -136,11 +144,8 @@ class Rules:
         raw, parsed = self._encode(name, call.payload, _ANY_JSON if job is None else job.payload_schema)
         now = self.clock.now()
         due, scheduled_at = _due(options.delay if call.due is None else call.due, now)
-        if job_id is not None and not (isinstance(job_id, str) and 0 < len(job_id) <= _LONGEST_ID):
-            raise EnqueueValueError(f"a job id is text of 1 to {_LONGEST_ID} characters; {job_id!r} is not")
-        if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
-            raise EnqueueValueError(f"retries counts further runs, 0 or more; it cannot be {retries!r}")
-        job_id = job_id or new_job_id()
+        job_id = new_job_id() if job_id is None else _checked_id(job_id)
+        max_attempts = None if retries is None else _checked_retries(retries) + 1
         unique = _unique(name, options, parsed)
         body = encode(
             Envelope(
@@ -150,7 +155,7 @@ class Rules:
                 payload=msgspec.Raw(raw),
                 enqueued_at=now,
                 metadata=_metadata(name, metadata),
-                max_attempts=None if retries is None else retries + 1,
+                max_attempts=max_attempts,
                 parent_id=parent_id,
                 session=_session(session),
             )
@@ -178,11 +183,23 @@ class Rules:
     def _encode(self, name: str, payload: object, schema: Schema) -> tuple[bytes, Any]:
         try:
             raw, parsed = schema.encode(payload)
-        except PayloadIssue as issue:
+        except PayloadError as issue:
             raise InvalidJobPayloadError(name, [str(issue)]) from issue
         if len(raw) > self.max_payload_bytes:
             raise PayloadTooLargeError(name, len(raw), self.max_payload_bytes)
         return raw, parsed
+
+
+def _checked_id(value: object) -> str:
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID:
+        return value
+    raise EnqueueValueError(f"a job id is text of 1 to {_LONGEST_ID} characters; {value!r} is not. Nothing was sent.")
+
+
+def _checked_retries(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise EnqueueValueError(f"retries counts further runs, 0 or more; it cannot be {value!r}. Nothing was sent.")
 
 
 def _due(given: Any, now: datetime) -> tuple[Due, datetime | None]:
@@ -216,7 +233,7 @@ def _computed(name: str, what: str, function: Any, parsed: Any) -> object:
         return function(parsed)
     except Exception as error:
         raise EnqueueConfigurationError(
-            f"{name}: its {what} could not be computed from the payload: {type(error).__name__}: {error}. Nothing was sent."
+            f"{name}: its {what} cannot be computed: {type(error).__name__}: {error}; nothing was sent"
         ) from error
 
 
@@ -225,7 +242,7 @@ def _metadata(name: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     try:
         _ANY_JSON.encode(dict(metadata))
-    except (PayloadIssue, TypeError, ValueError) as issue:
+    except (PayloadError, TypeError, ValueError) as issue:
         raise EnqueueValueError(f"{name}: the metadata is refused: {issue}. Nothing was sent.") from issue
     return dict(metadata)
 
@@ -234,5 +251,3 @@ def _session(session: Session | None) -> Session | None:
     if session is not None and not isinstance(session, Session):
         raise EnqueueValueError("session is a Session(tag, token); nothing was sent")
     return session
-
-

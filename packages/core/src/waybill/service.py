@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, cast, overload
+from typing import Any, Self, overload
 
-from typing_extensions import ParamSpec, Self
+from typing_extensions import ParamSpec, Unpack
 
+from .batch import send_batch
 from .broker import Broker, Source
 from .checks import check_jobs
 from .config import Config, load_config
 from .connection import Connection
 from .current import current_service, live_services
 from .driver import DeadLetter, Page, QueueDriver, QueueStats
-from .errors import ConfigurationError, DuplicateJobError, EnqueueError, EnqueueValueError, as_enqueue_error
+from .errors import ConfigurationError, DuplicateJobError, EnqueueError, as_enqueue_error
 from .hooks import Hooks, JobExecution
 from .inline import run_inline
-from .job import At, Call, Job
+from .job import At, Call, Job, SendOptions
 from .operating import Operator
 from .queues import checked_queue_name
 from .registry import AnyJob, JobModule, JobRegistry
@@ -31,6 +32,7 @@ from .timing import Clock, Duration, Moment, SystemClock, parse_duration
 MAX_PAYLOAD_BYTES = 262_144
 
 Q = ParamSpec("Q")
+
 
 class JobService:
     """Sends jobs to a broker.
@@ -77,7 +79,7 @@ class JobService:
         if source is None:
             raise ConfigurationError(
                 "no broker is configured: pass a URL such as JobService('sqlite:///jobs.db'), set WAYBILL_URL, "
-                "or write url = \"sqlite:///jobs.db\" into waybill.toml or [tool.waybill]"
+                'or write url = "sqlite:///jobs.db" into waybill.toml or [tool.waybill]'
             )
         queues = config.queues if queues is None else queues
         self.queues = None if queues is None else tuple(checked_queue_name(each) for each in queues)
@@ -153,12 +155,14 @@ class JobService:
     # -- sending ---------------------------------------------------------------------------------------
 
     @overload
-    async def enqueue(self, job: Job[None, Any] | type[Job[None, Any]]) -> EnqueueResult: ...
+    async def enqueue(
+        self, job: Job[None, Any] | type[Job[None, Any]], **options: Unpack[SendOptions]
+    ) -> EnqueueResult: ...
     @overload
     async def enqueue(self, job: str, payload: Any = ..., **options: Any) -> EnqueueResult: ...
     @overload
     async def enqueue(self, job: CanEnqueue[Q], *args: Q.args, **kwargs: Q.kwargs) -> EnqueueResult: ...
-    async def enqueue(self, job: Any, payload: Any = None, **options: Any) -> EnqueueResult:
+    async def enqueue(self, job: Any, payload: Any = None, **options: Any) -> EnqueueResult:  # type: ignore[misc]  # a ParamSpec may be anything
         """Send one job, now or after the job's own delay.
 
         Raises:
@@ -170,7 +174,7 @@ class JobService:
     async def enqueue_in(self, job: str, payload: Any, delay: Duration | float, **options: Any) -> EnqueueResult: ...
     @overload
     async def enqueue_in(self, job: CanEnqueueIn[Q], *args: Q.args, **kwargs: Q.kwargs) -> EnqueueResult: ...
-    async def enqueue_in(self, job: Any, payload: Any, delay: Any, **options: Any) -> EnqueueResult:
+    async def enqueue_in(self, job: Any, payload: Any, delay: Any, **options: Any) -> EnqueueResult:  # type: ignore[misc]  # a ParamSpec may be anything
         """Send one job to be run after *delay*; a bare number is seconds.
 
         Raises:
@@ -182,7 +186,7 @@ class JobService:
     async def enqueue_at(self, job: str, payload: Any, when: Moment, **options: Any) -> EnqueueResult: ...
     @overload
     async def enqueue_at(self, job: CanEnqueueAt[Q], *args: Q.args, **kwargs: Q.kwargs) -> EnqueueResult: ...
-    async def enqueue_at(self, job: Any, payload: Any, when: Any, **options: Any) -> EnqueueResult:
+    async def enqueue_at(self, job: Any, payload: Any, when: Any, **options: Any) -> EnqueueResult:  # type: ignore[misc]  # a ParamSpec may be anything
         """Send one job to be run at a moment (aware datetime or ISO 8601 text); one in the past runs now.
 
         Raises:
@@ -205,7 +209,7 @@ class JobService:
         Raises:
             EnqueueError: an item is refused by the checks (its place is in a note); nothing was sent.
         """
-        return await self._send_batch([_as_call(each) for each in items], on_progress)
+        return await send_batch(self, items, on_progress)
 
     async def send(self, call: Call, **options: Any) -> EnqueueResult:
         """Send one Call; the other verbs come here."""
@@ -213,7 +217,7 @@ class JobService:
         try:
             prepared = self.rules.prepare(call, **{**(call.options or {}), **options})
             broker = self.broker_of(prepared.queue) if self.brokers else self.broker
-            connection = broker.connected or await self._connect(broker)
+            connection = broker.connected or await self.connect(broker)
             message = connection.fit(prepared.message, prepared.due, prepared.job_name)
             result = prepared.accepted(await connection.send(message, prepared.due))
         except DuplicateJobError as error:
@@ -226,63 +230,27 @@ class JobService:
         except Exception as error:
             raise as_enqueue_error(error, "" if prepared is None else prepared.message.id) from error
         if self.hooks.wants("job_enqueued"):
-            await self._announce(prepared, result)
+            await self.announce(prepared, result)
         return result
 
-    async def _connect(self, broker: Broker) -> Connection:
-        self._load_plugins()
-        return await broker.connect()
+    async def connect(self, broker: Broker) -> Connection:
+        """This loop's connection to *broker*, opened by the first verb that needs it."""
+        connection = broker.connected
+        if connection is None:
+            self._load_plugins()
+            connection = await broker.connect()
+        return connection
 
-    async def _send_batch(
-        self, calls: Sequence[Call], on_progress: Callable[[int, int], object] | None
-    ) -> BatchResult:
-        prepared: list[Prepared] = []
-        for index, call in enumerate(calls):
-            try:
-                prepared.append(self.rules.prepare(call, **(call.options or {})))
-            except Exception as error:
-                error.add_note(f"item {index} of {len(calls)}; nothing of this batch was sent")
-                if isinstance(error, (EnqueueError, TypeError, AttributeError)):
-                    raise
-                raise as_enqueue_error(error, "") from error
-        outcomes: list[EnqueueResult | EnqueueError | None] = [None] * len(prepared)
-        done = 0
-
-        def progress(count: int) -> None:
-            nonlocal done
-            done += count
-            if on_progress is not None:
-                on_progress(done, len(prepared))
-
-        by_broker: dict[Broker, list[int]] = {}
-        for index, each in enumerate(prepared):
-            by_broker.setdefault(self.broker_of(each.queue), []).append(index)
-        for broker, indices in by_broker.items():
-            chosen = [prepared[index] for index in indices]
-            for index, outcome in zip(indices, await self._send_to(broker, chosen, progress), strict=True):
-                outcomes[index] = outcome
-        if self.hooks.wants("job_enqueued"):
-            for each, outcome in zip(prepared, outcomes, strict=True):
-                if isinstance(outcome, EnqueueResult) and outcome.status != "duplicate":
-                    await self._announce(each, outcome)
-        return BatchResult(cast("list[EnqueueResult | EnqueueError]", outcomes))
-
-    async def _send_to(
-        self, broker: Broker, batch: Sequence[Prepared], progress: Callable[[int], None]
-    ) -> list[EnqueueResult | EnqueueError]:
-        try:
-            connection = broker.connected or await self._connect(broker)
-            parcels = [(connection.fit(each.message, each.due, each.job_name), each.due) for each in batch]
-        except EnqueueError:
-            raise
-        except Exception as error:
-            raise as_enqueue_error(error, "") from error
-        outcomes = await connection.send_many(parcels, progress)
-        return [_outcome(each, outcome) for each, outcome in zip(batch, outcomes, strict=True)]
-
-    async def _announce(self, prepared: Prepared, result: EnqueueResult) -> None:
+    async def announce(self, prepared: Prepared, result: EnqueueResult) -> None:
+        """Tell the hooks of an accepted job."""
         job = JobExecution(
-            result.job_id, prepared.job_name, prepared.queue, prepared.payload, 0, prepared.enqueued_at, prepared.metadata
+            result.job_id,
+            prepared.job_name,
+            prepared.queue,
+            prepared.payload,
+            0,
+            prepared.enqueued_at,
+            prepared.metadata,
         )
         await self.hooks.fire("job_enqueued", job=job, payload=prepared.payload, result=result)
 
@@ -323,10 +291,10 @@ class JobService:
     async def operator(self, queue: str | None = None) -> Operator:
         """The verbs of an operator on the broker of *queue*, which raise UnsupportedError where it has none."""
         broker = self.broker if queue is None else self.broker_of(queue)
-        return Operator(broker.connected or await self._connect(broker), self.rules.address)
+        return Operator(await self.connect(broker), self.rules.address)
 
     async def cancel(self, job_id: str, queue: str | None = None) -> bool:
-        """Take a waiting or delayed job back; True: it will never start. Without *queue* every known one is searched."""
+        """Take a waiting or delayed job back; True: it will never start. Without *queue*, search every known one."""
         for each in self.known_queues() if queue is None else [queue]:
             if await (await self.operator(each)).cancel(each, job_id):
                 return True
@@ -386,24 +354,6 @@ class JobService:
 class _Done:
     """An awaitable that has nothing left to do."""
 
-    def __await__(self) -> Iterator[Any]:
-        return iter(())
-
-
-def _as_call(item: Any) -> Call:
-    if isinstance(item, Call):
-        return item
-    if isinstance(item, tuple) and len(item) == 2:  # noqa: PLR2004
-        return Call(*item)
-    raise EnqueueValueError(f"an item of a batch is job.call(payload) or (job, payload), not {item!r}")
-
-
-def _outcome(prepared: Prepared, outcome: str | EnqueueError) -> EnqueueResult | EnqueueError:
-    if isinstance(outcome, str):
-        return prepared.accepted(outcome)
-    if not isinstance(outcome, DuplicateJobError):
-        return outcome
-    try:
-        return prepared.duplicate(outcome)
-    except DuplicateJobError as error:
-        return error
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final
 
 from .connection import Connection
-from .errors import BrokerUnavailableError, DriverClosedError, LeaseLostError
+from .driver import Delivery
+from .errors import BrokerUnavailableError, LeaseLostError, WaybillError
 from .fate import Again, Dead, Done, Dropped, Fate, Released
 from .retry import exponential_backoff
 from .run import Run
@@ -17,7 +18,7 @@ from .timing import sleep
 
 _logger: Final = logging.getLogger("waybill.worker")
 _LONGEST_PAUSE: Final = timedelta(seconds=1)
-_WITHOUT_LEASE: Final = timedelta(seconds=30)
+_WITHOUT_LEASE: Final = timedelta(seconds=30)  # a connection's lease has no end of its own
 
 
 async def settle(connection: Connection, run: Run, fate: Fate) -> bool:
@@ -29,47 +30,46 @@ async def settle(connection: Connection, run: Run, fate: Fate) -> bool:
     run.settling = True
     if run.extending is not None:
         await asyncio.wrap_future(run.extending)
-    attempt = 0
-    while True:
+    delivery, clock = run.delivery, connection.clock
+    deadline = delivery.leased_until or clock.now() + _WITHOUT_LEASE
+    for attempt in itertools.count(1):
         try:
-            verb = _verb(connection, run, fate)
-            if verb is not None:
-                await verb
-            return True
+            await _tell(connection, delivery, fate)
         except LeaseLostError as error:
-            if attempt == 0:
-                _logger.warning("job %r (%r): too late to settle: %s", run.job_name, run.delivery.message.id, error)
-            return attempt > 0
+            if attempt == 1:
+                _log_unsettled(run, error)
+            return attempt > 1
         except BrokerUnavailableError as error:
-            attempt += 1
             pause = min(exponential_backoff(attempt) / 20, _LONGEST_PAUSE)
-            if connection.clock.now() + pause >= (run.delivery.leased_until or connection.clock.now() + _patience(attempt)):
-                _logger.error("job %r (%r) could not be settled and will run again: %s", run.job_name, run.delivery.message.id, error)
+            if clock.now() + pause >= deadline:
+                _log_unsettled(run, error)
                 return False
-            await sleep(connection.clock, pause)
-        except DriverClosedError:
-            _logger.error("job %r (%r) could not be settled and will run again: the driver is closed", run.job_name, run.delivery.message.id)
+            await sleep(clock, pause)
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises, the worker goes on
+            _log_unsettled(run, error)
             return False
-        except Exception:
-            _logger.exception("job %r (%r) could not be settled and will run again", run.job_name, run.delivery.message.id)
-            return False
+        else:
+            return True
+    raise AssertionError
 
 
-def _patience(attempt: int) -> timedelta:
-    """Without a lease of its own a delivery ends with the connection, so a few repeats tell."""
-    return _WITHOUT_LEASE if attempt < 30 else timedelta()  # noqa: PLR2004
-
-
-def _verb(connection: Connection, run: Run, fate: Fate) -> Awaitable[None] | None:
-    delivery = run.delivery
+async def _tell(connection: Connection, delivery: Delivery, fate: Fate) -> None:
     match fate:
         case Done() | Dropped():
-            return connection.ack(delivery)
+            await connection.ack(delivery)
         case Again(after=after):
-            return connection.nack(delivery, after)
+            await connection.nack(delivery, after)
         case Dead(reason=reason, to=to):
-            return connection.bury(delivery, reason, to)
+            await connection.bury(delivery, reason, to)
         case Released():
-            return connection.release(delivery)
+            await connection.release(delivery)
         case _:
-            return None
+            pass  # lost: there is nothing left to tell
+
+
+def _log_unsettled(run: Run, error: Exception) -> None:
+    known = isinstance(error, WaybillError)
+    _logger.warning(
+        "job %r (%r) could not be settled, so it may run again: %s",
+        run.job_name, run.delivery.message.id, error, exc_info=None if known else error,
+    )  # fmt: skip

@@ -6,15 +6,15 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from typing_extensions import ParamSpec, Self
+from typing_extensions import ParamSpec, Unpack
 
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .driver import DeadLetter, Page, QueueStats
-    from .job import Call, Job
+    from .job import Call, Job, SendOptions
     from .result import BatchResult, EnqueueResult
     from .sending import CanEnqueue, CanEnqueueAt, CanEnqueueIn
     from .service import JobService
@@ -92,7 +92,9 @@ class SyncService:
         if background is None or background.process != os.getpid():
             background = self._background = _shared.enter()
         if threading.current_thread() is background.thread:
-            raise ConfigurationError("service.sync was called on its own background loop; await the service's verb instead")
+            raise ConfigurationError(
+                "service.sync was called on its own background loop; await the service's verb instead"
+            )
         future = asyncio.run_coroutine_threadsafe(verb(*args, **kwargs), background.loop)
         try:
             return future.result()
@@ -119,7 +121,7 @@ class SyncService:
         self.close()
 
     @overload
-    def enqueue(self, job: Job[None, Any] | type[Job[None, Any]]) -> EnqueueResult: ...
+    def enqueue(self, job: Job[None, Any] | type[Job[None, Any]], **options: Unpack[SendOptions]) -> EnqueueResult: ...
     @overload
     def enqueue(self, job: str, payload: Any = ..., **options: Any) -> EnqueueResult: ...
     @overload

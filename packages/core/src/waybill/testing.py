@@ -8,7 +8,7 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from .broker import Source
@@ -20,7 +20,7 @@ from .service import JobService
 from .timing import ZERO, Duration, Moment, Timer, parse_duration, parse_moment
 from .worker import Worker
 
-_EPOCH: Final = datetime(2026, 1, 1, tzinfo=timezone.utc)
+_EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _ANY: Final = object()
 
 
@@ -120,6 +120,8 @@ def assert_enqueued(
     """Assert that a job was sent, and return what was.
 
     Args:
+        service: on a MemoryDriver.
+        job: the job, its class or its name.
         payload: as it was given, or as plain JSON values; any by default.
         queue: where; any by default.
         times: exactly how often; at least once by default.
@@ -141,7 +143,9 @@ def assert_enqueued(
     ]
     if len(found) == times or (times is None and found):
         return found
-    sent = "".join(f"\n  {each.job_name} to {each.queue}: {each.payload!r}" for each in driver.enqueued) or "\n  nothing"
+    sent = (
+        "".join(f"\n  {each.job_name} to {each.queue}: {each.payload!r}" for each in driver.enqueued) or "\n  nothing"
+    )
     expected = "at least once" if times is None else f"{times} times"
     raise AssertionError(
         f"{name} was enqueued {len(found)} times, not {expected}"
@@ -150,7 +154,7 @@ def assert_enqueued(
 
 
 def _plain(job: Job[Any, Any], payload: Any) -> Any:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
     raw, _ = job.payload_schema.encode(payload)
     return msgspec.json.decode(raw)

@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol, TypeAlias
 
 Duration: TypeAlias = timedelta | str
@@ -80,12 +80,12 @@ def parse_moment(value: Moment) -> datetime:
             f"{value.isoformat()} has no time zone, so it could mean any of 24 hours; "
             "write datetime(..., tzinfo=UTC), or .astimezone() if it is local time"
         )
-    return value.astimezone(timezone.utc)
+    return value.astimezone(UTC)
 
 
 def format_moment(value: datetime) -> str:
     """An aware datetime as RFC 3339 in UTC with microseconds: 2026-01-31T09:00:00.000000Z."""
-    return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Timer(Protocol):
@@ -114,7 +114,7 @@ class SystemClock:
     """The real time."""
 
     def now(self) -> datetime:
-        return datetime.now(timezone.utc)
+        return datetime.now(UTC)
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -125,8 +125,13 @@ class SystemClock:
 
 async def sleep(clock: Clock, delay: timedelta) -> None:
     """Wait until *delay* has passed on *clock*."""
-    done = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(delay, lambda: done.done() or done.set_result(None))
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    timer = clock.call_later(delay, wake)
     try:
         await done
     finally:

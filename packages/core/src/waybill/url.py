@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union
-from urllib.parse import parse_qsl, unquote
 
 from .errors import ConfigurationError
 from .timing import parse_duration
@@ -38,6 +36,8 @@ class BrokerUrl:
         Raises:
             ConfigurationError: it is malformed; the message repeats the scheme and nothing else of it.
         """
+        from urllib.parse import unquote
+
         scheme, separator, rest = url.partition("://")
         if not separator or not scheme or not scheme.replace("+", "").isalnum():
             raise ConfigurationError(
@@ -73,6 +73,8 @@ class BrokerUrl:
         values: dict[str, Any] = {}
         for name, text in self.query.items():
             if name not in known:
+                import difflib
+
                 close = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {close[0]!r}? " if close else ""
                 raise ConfigurationError(
@@ -119,6 +121,8 @@ def _host(scheme: str, text: str) -> tuple[str, int | None]:
 
 
 def _query(scheme: str, text: str) -> dict[str, str]:
+    from urllib.parse import parse_qsl
+
     values: dict[str, str] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         if name in values:

@@ -9,9 +9,7 @@ import signal as signals_module
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import Any, Final
-
-from typing_extensions import Self
+from typing import Any, Final, Self, cast
 
 from .broker import Broker
 from .context import Flag
@@ -244,9 +242,9 @@ class Worker:
 
     async def _idle_or(self, enough: Coroutine[Any, Any, object]) -> None:
         """Wait until every lane is idle, or until *enough* ends."""
-        idle = asyncio.gather(*(lane.idle() for lane in self._lanes))
-        limit = asyncio.create_task(enough)
-        await asyncio.wait([idle, limit], return_when=asyncio.FIRST_COMPLETED)
+        idle = asyncio.ensure_future(asyncio.gather(*(lane.idle() for lane in self._lanes)))
+        limit = asyncio.ensure_future(enough)
+        await asyncio.wait(cast("list[asyncio.Future[Any]]", [idle, limit]), return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         limit.cancel()
         await asyncio.gather(idle, limit, return_exceptions=True)
@@ -268,4 +266,3 @@ class Worker:
         finally:
             for each in (signals_module.SIGTERM, signals_module.SIGINT):
                 loop.remove_signal_handler(each)
-

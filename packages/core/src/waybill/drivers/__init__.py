@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ..driver import QueueDriver
 from ..errors import ConfigurationError, DriverNotFoundError
 from ..url import BrokerUrl
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "waybill.drivers"
 
@@ -25,6 +27,8 @@ _PACKAGES = {
 
 def installed_drivers() -> dict[str, list[EntryPoint]]:
     """The entry points of every installed driver by scheme; nothing is imported."""
+    from importlib.metadata import entry_points
+
     found: dict[str, list[EntryPoint]] = {}
     for each in entry_points(group=GROUP):
         known = found.setdefault(each.name, [])

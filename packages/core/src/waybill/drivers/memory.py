@@ -155,7 +155,10 @@ class _Store:
             self.make_ready(queue, record, head=True)
 
     def next_change(self, queue: _Queue) -> datetime | None:
-        while queue.delayed and (queue.delayed[0][2].state, queue.delayed[0][2].at) != (DELAYED, queue.delayed[0][0]):
+        while queue.delayed and (queue.delayed[0][2].state, queue.delayed[0][2].at) != (
+            DELAYED,
+            queue.delayed[0][0],
+        ):
             heapq.heappop(queue.delayed)
         ends = [queue.delayed[0][0]] if queue.delayed else []
         if queue.leased:
@@ -273,7 +276,10 @@ class MemoryDriver:
                 holder = store.held_by(queue, unique.key, now)
                 if holder is not None and holder != message.id:
                     raise DuplicateJobError(unique.key, holder)
-                queue.unique[unique.key] = (message.id, None if unique.window is None else now + unique.window)
+                queue.unique[unique.key] = (
+                    message.id,
+                    None if unique.window is None else now + unique.window,
+                )
             record = queue.records[message.id] = _Record(message, next(store.sequence))
             when = now + due if isinstance(due, timedelta) else due
             if when is None or when <= now:
@@ -345,8 +351,10 @@ class MemoryDriver:
     # -- settling --------------------------------------------------------------------------------------
 
     def _held(self, delivery: Delivery) -> tuple[_Queue, _Record]:
-        """The record behind a delivery that still is its receiver's; one that ran out and that
-        nobody has taken yet is, as a late ack saves a second run."""
+        """The record behind a delivery that still is its receiver's.
+
+        One whose lease ran out and that nobody has taken since is: a late ack saves a second run.
+        """
         store = self._open_store()
         queue = store.queues.get(delivery.message.queue, _Queue())
         record = queue.records.get(delivery.message.id)
@@ -485,7 +493,7 @@ class MemoryDriver:
             waiting = sorted((each.at, each.seq, each) for each in records if each.state == DELAYED and each.at)
             return _page([DelayedMessage(each.message, due) for due, _, each in waiting], after, limit)
 
-    async def purge(self, queue: str, *, force: bool = False) -> int:  # noqa: ARG002 - nothing here is lossy
+    async def purge(self, queue: str, *, force: bool = False) -> int:
         with self._open_store().lock:
             one = self._store.queues.get(queue, _Queue())
             gone = [each for each in one.records.values() if each.state != LEASED]
