@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeAlias, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from .connection import Connection
 from .driver import Capabilities, Clones, QueueDriver
@@ -35,7 +35,7 @@ class Broker:
         self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, Connection] = WeakKeyDictionary()
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self.closed = False
+        self._closed: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def __str__(self) -> str:
         """The URL without its secrets, or the driver."""
@@ -57,7 +57,7 @@ class Broker:
         connection = self._connections.get(loop)
         if connection is not None:
             return connection
-        if self.closed and not reopen:
+        if loop in self._closed and not reopen:
             raise DriverClosedError("the service is closed; nothing was sent. Open it again with service.open()")
         async with self._locks.setdefault(loop, asyncio.Lock()):
             connection = self._connections.get(loop)
@@ -69,12 +69,15 @@ class Broker:
                     await driver.close()
                     raise
                 connection = self._connections[loop] = Connection(driver, self._clock, self._enqueue_timeout)
-            self.closed = False
+            self._closed.discard(loop)
             return connection
 
-    async def close(self) -> None:
-        """Close this loop's connection; another close changes nothing."""
-        connection = self._connections.pop(asyncio.get_running_loop(), None)
+    async def close(self, *, for_good: bool) -> None:
+        """Close this loop's connection; *for_good*: until it is opened again, verbs are refused here."""
+        loop = asyncio.get_running_loop()
+        if for_good:
+            self._closed.add(loop)
+        connection = self._connections.pop(loop, None)
         if connection is not None:
             await connection.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from dataclasses import dataclass, field
@@ -38,6 +37,8 @@ class Recycling:
 
 def resident_bytes() -> int:
     """The memory this process uses now; where that cannot be told, the most it ever used."""
+    import resource  # not on Windows, where only this limit is missing
+
     try:
         fd = os.open(_STATM, os.O_RDONLY)
     except OSError:

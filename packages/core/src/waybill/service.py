@@ -124,13 +124,12 @@ class JobService:
         """Finish what is under way and disconnect this loop's side; again changes nothing."""
         live_services.discard(self)
         for broker in (self.broker, *self.brokers.values()):
-            broker.closed = True
-        await self.disconnect()
+            await broker.close(for_good=True)
 
     async def disconnect(self) -> None:
         """Close this loop's connections; the next verb opens them again."""
         for broker in (self.broker, *self.brokers.values()):
-            await broker.close()
+            await broker.close(for_good=False)
 
     async def __aenter__(self) -> Self:
         return await self.open()
