@@ -1,6 +1,5 @@
 """Background jobs that do not care which broker carries them."""
 
-from .context import JobContext
 from .driver import (
     Capabilities,
     DeadLetter,
@@ -45,13 +44,14 @@ from .errors import (
     WaybillError,
 )
 from .hooks import JobExecution, hookimpl
-from .job import Call, Job, define_job, job
-from .options import JobOptions, Unique
-from .registry import JobModule, JobRegistry
+from .jobs.context import JobContext
+from .jobs.job import Call, Job, define_job, job
+from .jobs.options import JobOptions, Unique
+from .jobs.registry import JobModule, JobRegistry
 from .result import BatchResult, EnqueueFailure, EnqueueResult
 from .retry import Retry
-from .service import JobService
-from .worker import Worker
+from .running.worker import Worker
+from .sending.service import JobService
 
 __all__ = [
     "BatchResult",

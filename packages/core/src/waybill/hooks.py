@@ -22,7 +22,7 @@ import pluggy
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from .context import JobContext
+    from .jobs.context import JobContext
     from .result import EnqueueResult
 
 hookspec: Final = pluggy.HookspecMarker("waybill")

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from .broker import Source
 from .drivers.memory import Enqueued, MemoryDriver
 from .errors import ConfigurationError
-from .job import Job
-from .registry import as_job
-from .service import JobService
+from .jobs.job import Job
+from .jobs.registry import as_job
+from .running.worker import Worker
+from .sending.broker import Source
+from .sending.service import JobService
 from .timing import ZERO, Duration, Moment, Timer, parse_duration, parse_moment
-from .worker import Worker
 
 _EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _ANY: Final = object()

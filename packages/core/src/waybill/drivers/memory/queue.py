@@ -17,7 +17,6 @@ LEASED: Final = "leased"
 GONE: Final = "gone"
 
 
-
 @dataclass(eq=False, slots=True)
 class Record:
     """A message and where it is on its way."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import DuplicateJobError, EnqueueError, EnqueueValueError, as_enqueue_error
+from ..jobs.job import Call
+from ..result import BatchResult, EnqueueResult
 from .broker import Broker
-from .errors import DuplicateJobError, EnqueueError, EnqueueValueError, as_enqueue_error
-from .job import Call
-from .result import BatchResult, EnqueueResult
-from .sending import Prepared, Rules
+from .preparing import Prepared, Rules
 
 if TYPE_CHECKING:
     from .service import JobService

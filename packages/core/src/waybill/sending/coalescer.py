@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from .errors import WaybillError
+from ..errors import WaybillError
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")

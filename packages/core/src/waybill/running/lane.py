@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
-from .connection import Connection
-from .driver import Delivery
-from .errors import BrokerUnavailableError, ConfigurationError, DriverClosedError, WaybillError
+from ..driver import Delivery
+from ..errors import BrokerUnavailableError, ConfigurationError, DriverClosedError, WaybillError
+from ..retry import exponential_backoff
+from ..sending.connection import Connection
+from ..timing import ZERO, sleep
 from .execute import Executor
 from .fate import Done, Dropped
-from .retry import exponential_backoff
 from .run import Run
 from .settle import settle
-from .timing import ZERO, sleep
 
 _logger: Final = logging.getLogger("waybill.worker")
 _WAIT: Final = timedelta(seconds=20)

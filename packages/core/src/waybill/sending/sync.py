@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from typing_extensions import ParamSpec, Unpack
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from .driver import DeadLetter, Page, QueueStats
-    from .job import Call, Job, SendOptions
-    from .result import BatchResult, EnqueueResult
-    from .sending import CanEnqueue, CanEnqueueAt, CanEnqueueIn
+    from ..driver import DeadLetter, Page, QueueStats
+    from ..jobs.job import Call, Job, SendOptions
+    from ..result import BatchResult, EnqueueResult
+    from ..timing import Duration, Moment
+    from .preparing import CanEnqueue, CanEnqueueAt, CanEnqueueIn
     from .service import JobService
-    from .timing import Duration, Moment
 
 Q = ParamSpec("Q")
 T = TypeVar("T")

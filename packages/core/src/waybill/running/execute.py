@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from .context import Flag, JobContext
-from .current import current_context
-from .envelope import Envelope, decode
-from .errors import (
+from ..envelope import Envelope, decode
+from ..errors import (
     ConfigurationError,
     DeadReason,
     InvalidJobPayloadError,
@@ -24,17 +22,19 @@ from .errors import (
     RetryExhaustedError,
     UnknownJobError,
 )
+from ..hooks import Hooks, JobExecution
+from ..jobs.context import Flag, JobContext
+from ..jobs.current import current_context
+from ..jobs.handler import Handler
+from ..jobs.payload import PayloadError
+from ..jobs.registry import Registered
+from ..retry import Retry
+from ..sending.inline import call_in_thread
 from .fate import Again, Dead, Done, Dropped, Fate, Lost, Released, describe, fate_of_failure
-from .handler import Handler
-from .hooks import Hooks, JobExecution
-from .inline import call_in_thread
-from .payload import PayloadError
-from .registry import Registered
-from .retry import Retry
 from .run import Run
 
 if TYPE_CHECKING:
-    from .service import JobService
+    from ..sending.service import JobService
 
 _logger: Final = logging.getLogger("waybill.worker")
 _DEFAULT: Final = Retry()

@@ -10,12 +10,12 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from .envelope import Session
-from .errors import ConfigurationError
+from ..envelope import Session
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from .result import EnqueueResult
-    from .service import JobService
+    from ..result import EnqueueResult
+    from ..sending.service import JobService
 
 _logger: Final = logging.getLogger("waybill.job")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})

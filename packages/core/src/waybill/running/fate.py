@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from .errors import DeadReason, JobError, RetryExhaustedError
-from .retry import Retry
+from ..errors import DeadReason, JobError, RetryExhaustedError
+from ..retry import Retry
 
 
 class Done(Struct, frozen=True):

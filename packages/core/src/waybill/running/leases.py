@@ -15,11 +15,11 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Final
 
-from .connection import Connection
-from .driver import Clones, Delivery
-from .errors import LeaseLostError, WaybillError
+from ..driver import Clones, Delivery
+from ..errors import LeaseLostError, WaybillError
+from ..sending.connection import Connection
+from ..timing import Clock, SystemClock, sleep
 from .run import Run
-from .timing import Clock, SystemClock, sleep
 
 _logger: Final = logging.getLogger("waybill.leases")
 _WITHOUT_LEASE: Final = timedelta(seconds=30)  # how often a connection's lease is asked whether it still holds

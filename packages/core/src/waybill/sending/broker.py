@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import TypeAlias, cast
 from weakref import WeakKeyDictionary, WeakSet
 
+from ..driver import Capabilities, Clones, QueueDriver
+from ..drivers import open_driver
+from ..errors import ConfigurationError, DriverClosedError
+from ..timing import Clock
+from ..url import BrokerUrl
 from .connection import Connection
-from .driver import Capabilities, Clones, QueueDriver
-from .drivers import open_driver
-from .errors import ConfigurationError, DriverClosedError
-from .timing import Clock
-from .url import BrokerUrl
 
 Source: TypeAlias = str | QueueDriver | Callable[[], QueueDriver]
 """A URL, a driver, or a function of no arguments that makes one."""

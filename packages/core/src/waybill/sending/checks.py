@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .driver import Capabilities
-from .errors import UnsupportedError
-from .registry import Registered
+from ..driver import Capabilities
+from ..errors import UnsupportedError
+from ..jobs.registry import Registered
 
 
 def check_jobs(jobs: Iterable[Registered], able: Capabilities, max_payload_bytes: int | None) -> None:

@@ -9,25 +9,25 @@ from typing import Any, Self, overload
 
 from typing_extensions import ParamSpec, Unpack
 
+from ..config import Config, load_config
+from ..driver import DeadLetter, Page, QueueDriver, QueueStats
+from ..errors import ConfigurationError, DuplicateJobError, EnqueueError, as_enqueue_error
+from ..hooks import Hooks, JobExecution
+from ..jobs.current import current_service, live_services
+from ..jobs.job import At, Call, Job, SendOptions
+from ..jobs.registry import AnyJob, JobModule, JobRegistry
+from ..queues import checked_queue_name
+from ..result import BatchResult, EnqueueResult
+from ..retry import Retry
+from ..timing import Clock, Duration, Moment, SystemClock, parse_duration
 from .batch import send_batch
 from .broker import Broker, Source
 from .checks import check_jobs
-from .config import Config, load_config
 from .connection import Connection
-from .current import current_service, live_services
-from .driver import DeadLetter, Page, QueueDriver, QueueStats
-from .errors import ConfigurationError, DuplicateJobError, EnqueueError, as_enqueue_error
-from .hooks import Hooks, JobExecution
 from .inline import run_inline
-from .job import At, Call, Job, SendOptions
-from .operating import Operator
-from .queues import checked_queue_name
-from .registry import AnyJob, JobModule, JobRegistry
-from .result import BatchResult, EnqueueResult
-from .retry import Retry
-from .sending import CanEnqueue, CanEnqueueAt, CanEnqueueIn, Prepared, Rules
+from .operator import Operator
+from .preparing import CanEnqueue, CanEnqueueAt, CanEnqueueIn, Prepared, Rules
 from .sync import SyncService
-from .timing import Clock, Duration, Moment, SystemClock, parse_duration
 
 MAX_PAYLOAD_BYTES = 262_144
 

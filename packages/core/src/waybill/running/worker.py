@@ -11,17 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self, cast
 
-from .broker import Broker
-from .context import Flag
-from .driver import Diagnoses
-from .errors import ConfigurationError
+from ..driver import Diagnoses
+from ..errors import ConfigurationError
+from ..jobs.context import Flag
+from ..sending.broker import Broker
+from ..sending.inline import entered_services
+from ..sending.service import JobService
+from ..timing import ZERO, Duration, parse_duration
 from .execute import Executor
-from .inline import entered_services
 from .lane import Lane
 from .leases import Leases
 from .recycling import Recycling
-from .service import JobService
-from .timing import ZERO, Duration, parse_duration
 from .watchdog import Watchdog
 
 _logger: Final = logging.getLogger("waybill.worker")

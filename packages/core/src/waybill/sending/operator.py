@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from .connection import Connection
-from .driver import (
+from ..driver import (
     Cancels,
     Counts,
     DeadLetter,
@@ -18,7 +17,8 @@ from .driver import (
     QueueStats,
     ReadsDeadLetters,
 )
-from .errors import UnsupportedError
+from ..errors import UnsupportedError
+from .connection import Connection
 
 T = TypeVar("T")
 

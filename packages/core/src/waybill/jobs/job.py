@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 
 from typing_extensions import TypedDict, TypeVar, Unpack
 
+from ..envelope import Session
+from ..errors import ConfigurationError, EnqueueError
+from ..result import EnqueueFailure, EnqueueResult
+from ..retry import Retry
+from ..timing import Duration, Moment
 from .current import find_service
-from .envelope import Session
-from .errors import ConfigurationError, EnqueueError
 from .handler import UNKNOWN, Handler
 from .options import OPTION_NAMES, JobOptions, JobOptionsInput, Unique
 from .payload import Schema
-from .result import EnqueueFailure, EnqueueResult
-from .retry import Retry
-from .timing import Duration, Moment
 
 if TYPE_CHECKING:
     from .context import JobContext

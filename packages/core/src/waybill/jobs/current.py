@@ -10,11 +10,11 @@ import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from .errors import EnqueueConfigurationError
+from ..errors import EnqueueConfigurationError
 
 if TYPE_CHECKING:
+    from ..sending.service import JobService
     from .context import JobContext
-    from .service import JobService
 
 current_service: ContextVar[JobService | None] = ContextVar("waybill_current_service", default=None)
 current_context: ContextVar[JobContext | None] = ContextVar("waybill_current_context", default=None)

@@ -10,13 +10,13 @@ from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from .context import Flag, JobContext
-from .current import current_context
-from .errors import ConfigurationError, UnknownJobError
-from .job import Call
+from ..errors import ConfigurationError, UnknownJobError
+from ..jobs.context import Flag, JobContext
+from ..jobs.current import current_context
+from ..jobs.job import Call
 
 if TYPE_CHECKING:
-    from .handler import Handler
+    from ..jobs.handler import Handler
     from .service import JobService
 
 

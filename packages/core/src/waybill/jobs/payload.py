@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Union
 
 import msgspec
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 MAX_DEPTH: Final = 64
 _INTEGERS: Final = range(-(2**63), 2**64)

@@ -9,11 +9,11 @@ from typing import Any, Final, Generic, Literal, cast
 
 from typing_extensions import TypedDict, TypeVar
 
-from .envelope import UniqueScope
-from .errors import ConfigurationError
-from .queues import checked_queue_name
-from .retry import Retry
-from .timing import Duration, parse_duration
+from ..envelope import UniqueScope
+from ..errors import ConfigurationError
+from ..queues import checked_queue_name
+from ..retry import Retry
+from ..timing import Duration, parse_duration
 
 P = TypeVar("P", default=Any, contravariant=True)
 

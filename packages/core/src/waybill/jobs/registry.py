@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from .errors import ConfigurationError, DuplicateJobNameError
+from ..errors import ConfigurationError, DuplicateJobNameError
+from ..queues import checked_queue_name
+from ..retry import Retry
 from .job import Job
-from .queues import checked_queue_name
-from .retry import Retry
 
 AnyJob: TypeAlias = Job[Any, Any]
 

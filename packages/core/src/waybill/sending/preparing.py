@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 import msgspec
 from typing_extensions import ParamSpec
 
-from .driver import Due
-from .envelope import Envelope, Message, Session, UniqueKey, encode
-from .errors import (
+from ..driver import Due
+from ..envelope import Envelope, Message, Session, UniqueKey, encode
+from ..errors import (
     DuplicateJobError,
     EnqueueConfigurationError,
     EnqueueValueError,
@@ -19,14 +19,14 @@ from .errors import (
     PayloadTooLargeError,
     UnknownQueueError,
 )
+from ..jobs.job import At, Call, Job
+from ..jobs.options import JobOptions, checked_priority
+from ..jobs.payload import PayloadError, Schema
+from ..jobs.registry import JobRegistry, as_job
+from ..queues import checked_queue_name
+from ..result import EnqueueResult
+from ..timing import ZERO, Clock, parse_duration, parse_moment
 from .ids import new_job_id
-from .job import At, Call, Job
-from .options import JobOptions, checked_priority
-from .payload import PayloadError, Schema
-from .queues import checked_queue_name
-from .registry import JobRegistry, as_job
-from .result import EnqueueResult
-from .timing import ZERO, Clock, parse_duration, parse_moment
 
 _ANY_JSON: Final = Schema()
 _UNNAMED: Final = JobOptions()

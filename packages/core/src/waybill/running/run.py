@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from .context import JobContext
-    from .driver import Delivery
+    from ..driver import Delivery
+    from ..jobs.context import JobContext
 
 Interruption = Literal["timeout", "lease-lost", "stop"]
 

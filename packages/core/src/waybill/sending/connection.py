@@ -9,8 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from .batching import Coalescer
-from .driver import (
+from ..driver import (
     AcksBatches,
     Buries,
     Capabilities,
@@ -25,7 +24,7 @@ from .driver import (
     ReceivesMany,
     Releases,
 )
-from .errors import (
+from ..errors import (
     DeadReason,
     DelayNotSupportedError,
     EnqueueError,
@@ -36,10 +35,11 @@ from .errors import (
     WaybillError,
     as_enqueue_error,
 )
-from .options import PRIORITIES
-from .queues import dead_queue
-from .retry import exponential_backoff
-from .timing import ZERO, Clock, format_moment, sleep
+from ..jobs.options import PRIORITIES
+from ..queues import dead_queue
+from ..retry import exponential_backoff
+from ..timing import ZERO, Clock, format_moment, sleep
+from .coalescer import Coalescer
 
 Parcel = tuple[Message, Due]
 

@@ -8,13 +8,13 @@ import logging
 from datetime import timedelta
 from typing import Final
 
-from .connection import Connection
-from .driver import Delivery
-from .errors import BrokerUnavailableError, LeaseLostError, WaybillError
+from ..driver import Delivery
+from ..errors import BrokerUnavailableError, LeaseLostError, WaybillError
+from ..retry import exponential_backoff
+from ..sending.connection import Connection
+from ..timing import sleep
 from .fate import Again, Dead, Done, Dropped, Fate, Released
-from .retry import exponential_backoff
 from .run import Run
-from .timing import sleep
 
 _logger: Final = logging.getLogger("waybill.worker")
 _LONGEST_PAUSE: Final = timedelta(seconds=1)

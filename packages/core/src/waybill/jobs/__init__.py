@@ -1,0 +1,1 @@
+"""Defining jobs: what a job is, and what its handler takes."""

@@ -1,0 +1,1 @@
+"""The running side: from a delivery to its fate."""

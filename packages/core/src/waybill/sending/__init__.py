@@ -1,0 +1,1 @@
+"""The sending side: from a call to a message the broker has."""
