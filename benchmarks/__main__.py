@@ -60,7 +60,7 @@ def _measurements(contender: str) -> dict[str, object]:
 def _measure(contender: str, measurement: str) -> Figures:
     with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
         command = [sys.executable, "-m", "benchmarks", "--one", contender, measurement, f"{folder}/jobs.db"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
         return json.loads(done.stdout.splitlines()[-1])
 
 

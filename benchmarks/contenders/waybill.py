@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.contender import PAYLOAD, Figures
+from benchmarks.contender import PAYLOAD, Figures, Measurement
 from waybill import JobService, Worker, define_job
 
 picked_up: list[float] = []
@@ -51,16 +51,19 @@ def enqueue(file: str) -> Figures:
     return asyncio.run(measure())
 
 
-def enqueue_batch(file: str) -> Figures:
-    async def measure() -> Figures:
-        count, size = 40_000, 100
-        async with service(file) as jobs:
-            begin = time.perf_counter()
-            for _ in range(count // size):
-                await jobs.enqueue_batch([(NOTHING, PAYLOAD)] * size)
-            return {"enqueue_batch": count / (time.perf_counter() - begin)}
+def batches_of(size: int) -> Measurement:
+    def measure(file: str) -> Figures:
+        async def send() -> Figures:
+            count = 40_000
+            async with service(file) as jobs:
+                begin = time.perf_counter()
+                for _ in range(count // size):
+                    await jobs.enqueue_batch([(NOTHING, PAYLOAD)] * size)
+                return {f"batch_{size}": count / (time.perf_counter() - begin)}
 
-    return asyncio.run(measure())
+        return asyncio.run(send())
+
+    return measure
 
 
 def drain(file: str) -> Figures:
@@ -167,7 +170,8 @@ def import_time(module: str, folder: Path) -> float:
 
 MEASUREMENTS = {
     "enqueue": enqueue,
-    "batch": enqueue_batch,
+    "batch_100": batches_of(100),
+    "batch_1000": batches_of(1000),
     "drain": drain,
     "pickup": pickup,
     "idle": idle,

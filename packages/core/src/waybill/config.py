@@ -22,15 +22,17 @@ class Config:
     default_queue: str | None = None
 
 
-def load_config(directory: Path | None = None) -> Config:
+def load_config(directory: Path | None = None, *, files: bool = True) -> Config:
     """Read the settings that hold in *directory* (the working directory by default).
+
+    Without *files* only the environment is read: nothing that could hold up an event loop.
 
     Raises:
         ConfigurationError: a file is not TOML, or has an unknown or malformed setting.
     """
     from pathlib import Path
 
-    values = _from_file(directory or Path.cwd())
+    values = _from_file(directory or Path.cwd()) if files else {}
     for each in fields(Config):
         text = os.environ.get(f"WAYBILL_{each.name.upper()}")
         if text:
@@ -51,6 +53,8 @@ def _from_file(directory: Path) -> dict[str, Any]:
             raise ConfigurationError(f"{path} is not TOML: {error}") from error
         for key in keys:
             table = table.get(key, {})
+        # A table inside is not a setting of ours: [tool.waybill.x] may belong to a plugin or to the project.
+        table = {name: value for name, value in table.items() if not isinstance(value, dict)}
         if table or not keys:
             return _checked(table, path)
     return {}

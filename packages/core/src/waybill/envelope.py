@@ -12,7 +12,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -50,7 +50,7 @@ class Message:
 
     id: str
     queue: str
-    body: bytes
+    body: bytes = field(repr=False)  # a session's token is in it
     unique: UniqueKey | None = None
     group: str | None = None
     priority: int = 0
@@ -123,7 +123,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 class _Unique(msgspec.Struct, omit_defaults=True):
     key: str
     until: UniqueScope
-    window: int | None = None  # milliseconds
+    window: Annotated[int, msgspec.Meta(ge=0)] | None = None  # milliseconds
 
     @classmethod
     def of(cls, unique: UniqueKey) -> _Unique:
@@ -137,12 +137,12 @@ class _Carried(msgspec.Struct, omit_defaults=True):
     """What `wrap` adds beside the job's fields."""
 
     id: str | None = None
-    priority: int = 0
+    priority: Annotated[int, msgspec.Meta(ge=0, le=9)] = 0
     unique: _Unique | None = None
     group: str | None = None
     headers: dict[str, str] = {}
     due: datetime | None = None
-    attempts: int = 0
+    attempts: Annotated[int, msgspec.Meta(ge=0)] = 0
     raw: str | None = None  # base64 of a body that is no JSON object
 
 
@@ -174,10 +174,11 @@ def wrap(message: Message, due: datetime | None = None, attempts: int = 0) -> by
     except (ValueError, RecursionError):
         members = {}
         carried.raw = base64.b64encode(message.body).decode()
+    if not _FIELDS.isdisjoint(members):  # a foreign field of the same name must not be taken for ours
+        members = {}
+        carried.raw = base64.b64encode(message.body).decode()
     if bytes(members.get("jobId", b"")) != _encode(message.id):
         carried.id = message.id
-    if not _FIELDS.isdisjoint(members):
-        members = {name: value for name, value in members.items() if name not in _FIELDS}
     added = _members.decode(_encode(carried))
     return _encode(members | added) if added else message.body
 
@@ -189,22 +190,25 @@ def unwrap(data: bytes, *, queue: str = "", broker_id: str = "") -> Unwrapped:
         carried = _carried.decode(data)
         members = _members.decode(data)
         job_id = msgspec.json.decode(members["jobId"], type=str) if "jobId" in members else None
-        body = base64.b64decode(carried.raw, validate=True) if carried.raw is not None else data
-    except (ValueError, RecursionError, binascii.Error):
+        unique = None if carried.unique is None else carried.unique.unique_key()
+        if carried.raw is not None and _FIELDS.issuperset(members):
+            body = base64.b64decode(carried.raw, validate=True)
+        else:
+            kept = {name: value for name, value in members.items() if name == "raw" or name not in _FIELDS}
+            body = data if len(kept) == len(members) else _encode(kept)
+    except (ValueError, RecursionError, OverflowError, binascii.Error):
         return foreign
-    if carried.raw is None and not _FIELDS.isdisjoint(members):
-        body = _encode({name: value for name, value in members.items() if name not in _FIELDS})
-    unique = carried.unique
+    due = carried.due
     message = Message(
         id=carried.id or job_id or broker_id,
         queue=queue,
         body=body,
-        unique=None if unique is None else unique.unique_key(),
+        unique=unique,
         group=carried.group,
         priority=carried.priority,
         headers=carried.headers,
     )
-    return Unwrapped(message, carried.due, carried.attempts)
+    return Unwrapped(message, due and (due.replace(tzinfo=UTC) if due.tzinfo is None else due), carried.attempts)
 
 
 __all__ = [

@@ -113,10 +113,10 @@ class InvalidJobPayloadError(EnqueueError):
 class PayloadTooLargeError(EnqueueError):
     """The encoded job is larger than allowed; nothing was sent. `size` and `limit` are bytes."""
 
-    def __init__(self, job_name: str, size: int, limit: int, whose: str = "max_payload_bytes") -> None:
+    def __init__(self, size: int, limit: int, job_name: str = "", whose: str = "max_payload_bytes") -> None:
         self.job_name, self.size, self.limit = job_name, size, limit
         super().__init__(
-            f"{job_name}: {size:,} bytes encoded, and the limit is {limit:,} ({whose}). "
+            f"{job_name or 'the job'}: {size:,} bytes encoded, and the limit is {limit:,} ({whose}). "
             "Nothing was sent. Store the data elsewhere and enqueue its address."
         )
 
@@ -213,13 +213,15 @@ class InvalidQueueNameError(EnqueueError):
         )
 
 
-def as_enqueue_error(error: Exception, job_id: str) -> EnqueueError:
-    """What a sending verb raises in place of *error*, which becomes its cause."""
+def as_enqueue_error(error: Exception, job_id: str | None) -> EnqueueError:
+    """What a sending verb raises in place of *error*, which becomes its cause; no *job_id*: nothing left yet."""
     if isinstance(error, EnqueueError):
         return error
     for kind, made in _ENQUEUE_ERRORS.items():
         if isinstance(error, kind):
             return made(str(error))
+    if job_id is None:
+        return EnqueueError(f"{type(error).__name__}: {error}. Nothing was sent.")
     # A driver that breaks in an unforeseen way may have stored the job before it did.
     return EnqueueUnknownError(job_id, f"the driver raised {type(error).__name__}: {error}")
 

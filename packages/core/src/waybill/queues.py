@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from .errors import InvalidQueueNameError
@@ -17,9 +18,14 @@ def checked_queue_name(name: object) -> str:
     Raises:
         InvalidQueueNameError: it is none.
     """
-    if isinstance(name, str) and _NAME.fullmatch(name) and not name.endswith(DEAD):
+    if isinstance(name, str) and _is_name(name):
         return name
     raise InvalidQueueNameError(name)
+
+
+@lru_cache(maxsize=1024)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None and not text.endswith(DEAD)
 
 
 def dead_queue(queue: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, overload
@@ -37,13 +37,23 @@ class EnqueueFailure:
 class BatchResult(Sequence["EnqueueResult | EnqueueError"]):
     """One outcome per item, in input order; a failed item is its exception."""
 
-    def __init__(self, outcomes: Sequence[EnqueueResult | EnqueueError]) -> None:
+    def __init__(
+        self, outcomes: Sequence[EnqueueResult | EnqueueError | str], accepted: Callable[[int, str], EnqueueResult]
+    ) -> None:
+        """Keep the outcomes; a broker's id becomes a result when it is looked at, as few of many are."""
         self._outcomes = list(outcomes)
+        self._accepted = accepted
+
+    def _outcome(self, index: int) -> EnqueueResult | EnqueueError:
+        outcome = self._outcomes[index]
+        if isinstance(outcome, str):
+            outcome = self._outcomes[index] = self._accepted(index, outcome)
+        return outcome
 
     @property
     def ok(self) -> list[EnqueueResult]:
         """What was accepted."""
-        return [each for each in self._outcomes if isinstance(each, EnqueueResult)]
+        return [each for each in self if isinstance(each, EnqueueResult)]
 
     @property
     def failed(self) -> list[EnqueueError]:
@@ -66,13 +76,16 @@ class BatchResult(Sequence["EnqueueResult | EnqueueError"]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[EnqueueResult | EnqueueError]: ...
     def __getitem__(self, index: int | slice) -> EnqueueResult | EnqueueError | Sequence[EnqueueResult | EnqueueError]:
-        return self._outcomes[index]
+        if isinstance(index, slice):
+            return [self._outcome(each) for each in range(len(self))[index]]
+        return self._outcome(range(len(self))[index])
 
     def __len__(self) -> int:
         return len(self._outcomes)
 
     def __iter__(self) -> Iterator[EnqueueResult | EnqueueError]:
-        return iter(self._outcomes)
+        return map(self._outcome, range(len(self)))
 
     def __repr__(self) -> str:
-        return f"BatchResult({len(self.ok)} ok, {len(self.failed)} failed)"
+        failed = len(self.failed)
+        return f"BatchResult({len(self) - failed} ok, {failed} failed)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ Backoff: TypeAlias = Callable[[int], timedelta]
 """From the number of the run that failed (1 at first) to the wait before the next."""
 
 _CAP = timedelta(hours=1)
+_logger = logging.getLogger("waybill.worker")
 
 
 def exponential_backoff(attempt: int) -> timedelta:
@@ -64,7 +66,11 @@ class Retry:
             object.__setattr__(self, "backoff", parse_duration(self.backoff, bare=False))
         for name in ("retry_on", "no_retry_on"):
             errors = getattr(self, name)
-            object.__setattr__(self, name, (errors,) if isinstance(errors, type) else tuple(errors))
+            listed = (errors,) if isinstance(errors, type) else tuple(errors)
+            for each in listed:
+                if not (isinstance(each, type) and issubclass(each, BaseException)):
+                    raise TypeError(f"{name} lists exception classes, such as {name}=(OSError,), not {each!r}")
+            object.__setattr__(self, name, listed)
 
     @classmethod
     def parse(cls, value: Retry | int) -> Retry:
@@ -93,4 +99,11 @@ class Retry:
         """How long run number *attempt*, which failed, waits for its successor."""
         if isinstance(error, TransientJobError) and error.retry_after is not None:
             return error.retry_after
-        return self.backoff(attempt) if callable(self.backoff) else parse_duration(self.backoff)
+        if not callable(self.backoff):
+            return parse_duration(self.backoff)
+        try:
+            return parse_duration(self.backoff(attempt), bare=False)
+        except Exception:
+            # The job's fate must not depend on a faulty function.
+            _logger.exception("backoff=%r failed; the default backoff is used", self.backoff)
+            return exponential_backoff(attempt)

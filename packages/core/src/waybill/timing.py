@@ -54,9 +54,9 @@ def parse_duration(value: Duration | float, *, bare: bool = True) -> timedelta:
 
 
 def _seconds(seconds: float, asked: object) -> timedelta:
-    if not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"a duration is a finite number, zero or more: {asked!r}")
     try:
+        if not math.isfinite(seconds) or seconds < 0:
+            raise ValueError(f"a duration is a finite number, zero or more: {asked!r}")
         return timedelta(seconds=seconds)
     except OverflowError:
         raise ValueError(f"{asked!r} is longer than any calendar") from None

@@ -25,7 +25,7 @@ class BrokerUrl:
     hosts: tuple[tuple[str, int | None], ...] = ()
     path: str = ""
     """Without its first slash: `sqlite:///jobs.db` says "jobs.db", `sqlite:////tmp/jobs.db` "/tmp/jobs.db"."""
-    username: str | None = None
+    username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -46,7 +46,8 @@ class BrokerUrl:
             )
         rest, _, query = rest.partition("?")
         authority, slash, path = rest.partition("/")
-        if "#" in rest or (authority and "@" in path):
+        torn = "@" not in authority and ":" in authority and "@" in query.partition("=")[0]
+        if torn or "#" in rest or "#" in query or (authority and "@" in path):
             raise ConfigurationError(
                 f"'{scheme}://…': a '/', '?', '#' or '@' inside the user name or password must be "
                 "percent-encoded ('/' is %2F, '?' is %3F, '#' is %23, '@' is %40)"
@@ -77,14 +78,15 @@ class BrokerUrl:
 
                 close = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {close[0]!r}? " if close else ""
+                shown = repr(name) if name.isidentifier() else "of the given name"
                 raise ConfigurationError(
-                    f"'{self.scheme}://' has no option {name!r}; {hint}Options: {', '.join(sorted(known))}"
+                    f"'{self.scheme}://' has no option {shown}; {hint}Options: {', '.join(sorted(known))}"
                 )
             try:
                 values[name] = _read(hints[name], text)
             except ValueError as error:
                 # The text may be a secret: only what the parser wants is told.
-                detail = f": {error}" if not _secret(name) else ""
+                detail = f": {error}" if not _secret(name, text) else ""
                 raise ConfigurationError(f"'{self.scheme}://': option {name!r}{detail}") from None
         missing = [
             name
@@ -97,15 +99,16 @@ class BrokerUrl:
 
     def __str__(self) -> str:
         """The URL without what is secret in it."""
-        user = f"{self.username or ''}{':***' if self.password is not None else ''}"
+        # A user name that stands alone may be a token.
+        user = f"{self.username or ''}:***" if self.password is not None else "***" if self.username else ""
         hosts = ",".join(name if port is None else f"{name}:{port}" for name, port in self.hosts)
-        query = "&".join(f"{name}={'***' if _secret(name) else value}" for name, value in self.query.items())
+        query = "&".join(f"{name}={'***' if _secret(name, value) else value}" for name, value in self.query.items())
         at = "@" if user else ""
         return f"{self.scheme}://{user}{at}{hosts}{'/' if self.path else ''}{self.path}{'?' if query else ''}{query}"
 
 
-def _secret(option: str) -> bool:
-    return any(word in option for word in ("password", "secret", "token", "creds", "key"))
+def _secret(option: str, value: str) -> bool:
+    return "@" in value or any(word in option for word in ("password", "secret", "token", "creds", "key"))
 
 
 def _host(scheme: str, text: str) -> tuple[str, int | None]:
@@ -126,7 +129,8 @@ def _query(scheme: str, text: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         if name in values:
-            raise ConfigurationError(f"'{scheme}://': option {name!r} is given twice")
+            shown = repr(name) if name.isidentifier() else "an option"
+            raise ConfigurationError(f"'{scheme}://': {shown} is given twice")
         values[name] = value
     return values
 

@@ -55,7 +55,12 @@ def open_driver(url: str) -> QueueDriver:
     if len(candidates) > 1:
         names = " and ".join(sorted(_package(each) for each in candidates))
         raise ConfigurationError(f"'{parsed.scheme}://' is served by {names}; uninstall all but one")
-    factory = candidates[0].load()
+    try:
+        factory = candidates[0].load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"'{parsed.scheme}://' is served by {_package(candidates[0])}, which cannot be imported: {error}"
+        ) from error
     from_url = getattr(factory, "from_url", None)
     return cast("QueueDriver", factory(url) if from_url is None else from_url(parsed))
 

@@ -59,22 +59,22 @@ class JobLogger:
     def __init__(self, bound: Mapping[str, Any]) -> None:
         self._bound = bound
 
-    def debug(self, message: str, *args: object, **fields: Any) -> None:
+    def debug(self, message: str, /, *args: object, **fields: Any) -> None:
         self.log(logging.DEBUG, message, *args, **fields)
 
-    def info(self, message: str, *args: object, **fields: Any) -> None:
+    def info(self, message: str, /, *args: object, **fields: Any) -> None:
         self.log(logging.INFO, message, *args, **fields)
 
-    def warning(self, message: str, *args: object, **fields: Any) -> None:
+    def warning(self, message: str, /, *args: object, **fields: Any) -> None:
         self.log(logging.WARNING, message, *args, **fields)
 
-    def error(self, message: str, *args: object, **fields: Any) -> None:
+    def error(self, message: str, /, *args: object, **fields: Any) -> None:
         self.log(logging.ERROR, message, *args, **fields)
 
-    def exception(self, message: str, *args: object, **fields: Any) -> None:
+    def exception(self, message: str, /, *args: object, **fields: Any) -> None:
         self.log(logging.ERROR, message, *args, exc_info=True, **fields)
 
-    def log(self, level: int, message: str, *args: object, exc_info: Any = None, **fields: Any) -> None:
+    def log(self, level: int, message: str, /, *args: object, exc_info: Any = None, **fields: Any) -> None:
         if _logger.isEnabledFor(level):
             # repr() escapes line breaks and control characters, so that a value cannot forge a record.
             told = "".join(f" {name}={value!r}" for name, value in fields.items())

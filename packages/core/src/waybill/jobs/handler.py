@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Any, Final
 from ..errors import ConfigurationError
 
 _CONTEXT_NAMES: Final = frozenset({"ctx", "context"})
+_OPTIONAL: Final = re.compile(r"\|\s*None|None\s*\||(\w+\.)*Optional(?=\[)")
 _VARIADIC: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 UNKNOWN: Final = inspect.Parameter.empty
@@ -49,7 +52,7 @@ class Handler:
                 f"{job_name}: a handler that takes *args or **kwargs does not say what its payload is; "
                 "name one parameter for the payload and, if wanted, one for the context"
             )
-        context = next((each for each in parameters if _is_context(each)), None)
+        context = _context(parameters, function, job_name)
         others = [each for each in parameters if each is not context]
         required = [each for each in others if each.default is Parameter.empty]
         if len(required) > 1:
@@ -97,6 +100,7 @@ class Handler:
         if not isinstance(annotation, str):
             return annotation
         function = inspect.unwrap(self.function)
+        function = getattr(function, "func", function)  # of a functools.partial
         function = getattr(function, "__func__", function)
         scope = {**getattr(function, "__globals__", {}), **namespace}
         carrier = type("carrier", (), {"__annotations__": {"payload": annotation}})
@@ -109,10 +113,22 @@ class Handler:
             ) from error
 
 
-def _is_context(parameter: Parameter) -> bool:
-    annotation = parameter.annotation
+def _context(parameters: list[Parameter], function: Callable[..., Any], job_name: str) -> Parameter | None:
+    """The parameter annotated JobContext, or else named ctx or context."""
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    found = [each for each in parameters if _is_context(each.annotation, names)]
+    found = found or [each for each in parameters if each.name in _CONTEXT_NAMES]
+    if len(found) > 1:
+        listed = ", ".join(each.name for each in found)
+        raise ConfigurationError(f"{job_name}: a handler takes one context; this one takes {listed}. Drop all but one")
+    return found[0] if found else None
+
+
+def _is_context(annotation: Any, names: Mapping[str, Any]) -> bool:
     if isinstance(annotation, str):
-        named = annotation.rpartition(".")[2].partition("[")[0].strip("\"' ")
-    else:
-        named = getattr(annotation, "__name__", "")
-    return named == "JobContext" or parameter.name in _CONTEXT_NAMES
+        # Looked at as text: it may exist for type checkers only, and nothing else of the signature is resolved.
+        text = _OPTIONAL.sub("", annotation).strip("[]\"' ")
+        return text.rpartition(".")[2] == "JobContext" or getattr(names.get(text), "__name__", "") == "JobContext"
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        return any(_is_context(each, names) for each in typing.get_args(annotation))
+    return getattr(annotation, "__forward_arg__", getattr(annotation, "__name__", "")) == "JobContext"

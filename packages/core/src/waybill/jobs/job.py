@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
 from typing_extensions import TypedDict, TypeVar, Unpack
 
 from ..envelope import Session
-from ..errors import ConfigurationError, EnqueueError
+from ..errors import ConfigurationError, EnqueueConfigurationError, EnqueueError, EnqueueValueError
 from ..result import EnqueueFailure, EnqueueResult
 from ..retry import Retry
-from ..timing import Duration, Moment
+from ..timing import Duration, Moment, parse_duration
 from .current import find_service
 from .handler import UNKNOWN, Handler
 from .options import OPTION_NAMES, JobOptions, JobOptionsInput, Unique
@@ -82,11 +82,12 @@ class Job(Generic[P, R]):
         super().__init_subclass__(**kwargs)
         if "name" not in vars(cls):
             cls.name = cls.__name__
+        _refuse_unnamed(cls.name)
         # Whatever is wrong with the class is told where it is defined, not where it is first used.
         probe = object.__new__(cls)
         _ = probe.options, probe.handler
         if "schema" not in vars(cls):
-            kind = _payload_type(probe.handler, sys._getframe(1).f_locals)
+            kind = _payload_type(probe.handler, {**sys._getframe(1).f_locals, **vars(cls)})
             cls.schema = _type_argument(cls) if kind is UNKNOWN else kind
         _ = probe.payload_schema
 
@@ -211,14 +212,33 @@ class Job(Generic[P, R]):
     def _enqueue_at_signature(cls, payload: P, when: Moment, **options: Unpack[SendOptions]) -> P:
         raise AssertionError
 
+    def __eq__(self, other: object) -> bool:
+        """Two definitions are equal if they say the same, whichever front end made them."""
+        if not isinstance(other, Job):
+            return NotImplemented
+        return self is other or _content(self) == _content(other)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def __repr__(self) -> str:
         return f"<job {self.name!r}>"
 
 
+def _content(job: Job[Any, Any]) -> tuple[Any, ...]:
+    handle = getattr(job, "handle", None)
+    return job.name, getattr(handle, "__func__", handle), getattr(job, "schema", None), job.options
+
+
 def _one_time(delay: Duration | None, at: Moment | None) -> Duration | At | None:
     if delay is not None and at is not None:
-        raise ConfigurationError("a job is sent with a delay or at a moment, not both")
-    return delay if at is None else At(at)
+        raise EnqueueConfigurationError("a job is sent with a delay or at a moment, not both. Nothing was sent.")
+    if delay is None:
+        return None if at is None else At(at)
+    try:
+        return parse_duration(delay, bare=False)
+    except ValueError as error:
+        raise EnqueueValueError(f"{error}. Nothing was sent.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +254,12 @@ def _payload_type(handler: Handler | None, namespace: Mapping[str, Any]) -> Any:
 
 def _type_argument(cls: type[Job[Any, Any]]) -> Any:
     """Welcome of `class SendWelcome(Job[Welcome])`; None where there is none."""
-    for base in getattr(cls, "__orig_bases__", ()):
-        if typing.get_origin(base) is Job:
+    for base in vars(cls).get("__orig_bases__", ()):
+        origin = typing.get_origin(base)
+        if isinstance(origin, type) and issubclass(origin, Job):
             kind = typing.get_args(base)[0]
-            return None if isinstance(kind, TypeVar) else kind
+            if not isinstance(kind, typing.TypeVar | TypeVar):
+                return kind
     return getattr(cls, "schema", None)
 
 
@@ -306,8 +328,7 @@ def _define(
     namespace: Mapping[str, Any],
 ) -> Job[Any, Any]:
     name = name or getattr(function, "__name__", None)
-    if not isinstance(name, str) or not name:
-        raise ConfigurationError("a job needs a name=, or a function that has one")
+    _refuse_unnamed(name)
     JobOptions.parse(options)
     made: Job[Any, Any] = Job()
     vars(made).update({**options, "name": name, "__doc__": function.__doc__ if function else None})
@@ -319,6 +340,11 @@ def _define(
     vars(made)["schema"] = schema
     _ = made.options, made.handler, made.payload_schema
     return made
+
+
+def _refuse_unnamed(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError("a job needs a name=, or a function that has one")
 
 
 class _Decorator:

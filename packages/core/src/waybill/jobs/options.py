@@ -20,7 +20,7 @@ P = TypeVar("P", default=Any, contravariant=True)
 PRIORITIES: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Unique(Generic[P]):
     """At most one job with a key at a time, within its queue and job name.
 
@@ -94,7 +94,7 @@ class JobOptions:
             ConfigurationError: an option is unknown. ValueError, TypeError: its value is refused.
             InvalidQueueNameError: a queue's name breaks the rule.
         """
-        values = dict(given)
+        values = {name: value for name, value in given.items() if value is not None}
         if "queue_name" in values:
             alias = values.pop("queue_name")
             values["queue"] = values.get("queue") or alias
@@ -103,10 +103,14 @@ class JobOptions:
             raise ConfigurationError(
                 f"a job has no option {min(unknown)!r}; options: {', '.join(sorted(OPTION_NAMES))}"
             )
-        for name, read in _READERS.items():
-            if values.get(name) is not None:
-                values[name] = read(values[name])
-        return cls(**values)
+        return cls(**{name: _read(name, value) for name, value in values.items()})
+
+
+def _read(name: str, value: Any) -> Any:
+    try:
+        return _READERS[name](value)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{name}={value!r}: {error}") from None
 
 
 def checked_priority(value: object) -> int:

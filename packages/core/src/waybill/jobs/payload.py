@@ -12,12 +12,12 @@ from types import UnionType
 from typing import Any, Final, Literal, Union
 
 import msgspec
+import msgspec.inspect
 
 from ..errors import ConfigurationError
 
 MAX_DEPTH: Final = 64
 _INTEGERS: Final = range(-(2**63), 2**64)
-_encoder: Final = msgspec.json.Encoder()
 
 
 class PayloadError(ValueError):
@@ -36,7 +36,7 @@ class Schema:
             ConfigurationError: no such type can be read from JSON.
         """
         self.kind = kind
-        self._plain = kind is None or kind is Any
+        self._plain = kind is None or kind is Any or kind is object
         self._decode = _decoder(Any if self._plain else kind)
 
     def encode(self, value: object) -> tuple[bytes, Any]:
@@ -49,13 +49,13 @@ class Schema:
         try:
             plain = value if self._plain else msgspec.to_builtins(value, enc_hook=_to_builtin)
             fault = _fault(plain, MAX_DEPTH)
+            raw = b"" if fault else _encoder.encode(plain)
         except RecursionError:
-            fault = _fault(value, MAX_DEPTH) or ("", "refers to itself")
-        except (TypeError, ValueError) as error:
-            raise PayloadError(f"$: {error}") from None
+            fault, raw = _TOO_DEEP, b""
+        except Exception as error:
+            raise PayloadError(f"$: {error}") from error
         if fault is not None:
             raise PayloadError(f"${fault[0]}: {fault[1]}")
-        raw = _encoder.encode(plain)
         return raw, self.parse(raw)
 
     def parse(self, raw: bytes | msgspec.Raw) -> Any:
@@ -68,7 +68,7 @@ class Schema:
             return self._decode(raw)
         except RecursionError:
             raise PayloadError("$: nested too deeply") from None
-        except ValueError as error:
+        except Exception as error:  # what a type's own validation raises is its own choice
             raise PayloadError(_told(error)) from error
 
 
@@ -114,9 +114,13 @@ def _fault_of_object_members(value: dict[Any, Any], depth: int) -> _Fault:
     for key, item in value.items():
         if type(key) is not str:
             return "", f"the key {key!r} is no text"
-        fault = _fault_of_text(key, 0) or _fault(item, depth - 1)
+        if not key.isascii() and _fault_of_text(key, 0):
+            return f".{key.encode(errors='replace').decode()}", "a lone surrogate is no text"
+        if type(item) is str and item.isascii():  # most are
+            continue
+        fault = _fault(item, depth - 1)
         if fault is not None:
-            return f".{key.encode(errors='replace').decode()}{fault[0]}", fault[1]
+            return f".{key}{fault[0]}", fault[1]
     return None
 
 
@@ -161,7 +165,9 @@ def _fault_of_object(value: Any, depth: int) -> _Fault:
         )
     try:
         plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
-    except (TypeError, ValueError) as error:
+    except RecursionError:
+        return _TOO_DEEP
+    except Exception as error:  # noqa: BLE001 - the application's own object
         return "", str(error)
     return _fault(plain, depth) if type(plain) is not type(value) else None
 
@@ -169,10 +175,16 @@ def _fault_of_object(value: Any, depth: int) -> _Fault:
 def _to_builtin(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    for base in (str, int, float):  # a subclass of theirs, which nobody else knows
+        if isinstance(value, base):
+            return base(value)
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(f"a {type(value).__name__} has no JSON form")
-    return dump(mode="json", by_alias=True)
+    return dump(mode="json", by_alias=True, warnings=False)  # what is wrong is told by the validation that follows
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_to_builtin)
 
 
 # -- types ---------------------------------------------------------------------------------------------
@@ -184,14 +196,37 @@ def _decoder(kind: Any) -> Decode:
     if hasattr(kind, "model_validate_json"):
         return lambda raw: kind.model_validate_json(bytes(raw))
     try:
-        return msgspec.json.Decoder(kind, dec_hook=_from_builtin).decode
+        decoder = msgspec.json.Decoder(kind, dec_hook=_from_builtin)
+        stranger = _stranger(msgspec.inspect.type_info(kind), set())
+    except NameError as error:
+        raise ConfigurationError(
+            f"{kind!r} cannot be a payload: {error}. What its annotations name must be importable from its module "
+            "at run time; else pass schema= another type"
+        ) from None
     except TypeError as error:
         if typing.get_origin(kind) in (Union, UnionType):
             return _union_decoder(typing.get_args(kind))
-        raise ConfigurationError(
-            f"{kind!r} cannot be a payload: {error}. Use a dataclass, TypedDict, msgspec.Struct, attrs class, "
-            "pydantic model, a builtin type or a union of these"
-        ) from None
+        raise ConfigurationError(f"{kind!r} cannot be a payload: {error}. {_USE}") from None
+    if stranger is not None:
+        raise ConfigurationError(f"{kind!r} cannot be a payload: {stranger!r} cannot be read from JSON. {_USE}")
+    return decoder.decode
+
+
+_USE: Final = (
+    "Use a dataclass, TypedDict, msgspec.Struct, attrs class, pydantic model, a builtin type or a union of these"
+)
+
+
+def _stranger(node: Any, seen: set[int]) -> Any:
+    """A class somewhere in a type that neither msgspec nor pydantic can read."""
+    if isinstance(node, msgspec.inspect.CustomType):
+        return None if hasattr(node.cls, "model_validate") else node.cls
+    if isinstance(node, tuple):
+        return next((found for each in node if (found := _stranger(each, seen)) is not None), None)
+    if not isinstance(node, (msgspec.inspect.Type, msgspec.inspect.Field)) or id(node) in seen:
+        return None
+    seen.add(id(node))
+    return _stranger(tuple(getattr(node, name) for name in node.__struct_fields__), seen)
 
 
 def _from_builtin(kind: Any, value: Any) -> Any:
@@ -209,7 +244,8 @@ def _union_decoder(members: tuple[Any, ...]) -> Decode:
     def decode(raw: Any) -> Any:
         if tag is not None:
             value = msgspec.json.decode(raw)
-            chosen = by_value.get(value.get(tag)) if isinstance(value, dict) else None
+            found = value.get(tag) if isinstance(value, dict) else None
+            chosen = None if isinstance(found, (dict, list)) else by_value.get(found)
             if chosen is not None:
                 return chosen(raw)
             known = ", ".join(repr(each) for each in by_value)

@@ -82,6 +82,8 @@ class JobRegistry:
         """Register one job; the same one again changes nothing."""
         job = as_job(item)
         known = self._by_name.get(job.name)
+        if known is not None and known.job is job:
+            return known
         if known is not None:
             if not _same(known.job, job):
                 raise DuplicateJobNameError(job.name)

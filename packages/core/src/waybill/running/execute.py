@@ -49,12 +49,16 @@ class Executor:
         hooks: the service's and the worker's.
         services: what handlers find as `ctx.services`.
         pool: where plain handlers run.
+        threads: how many it has.
         shutting_down: what handlers see as `ctx.shutting_down`.
     """
 
-    def __init__(self, service: JobService, hooks: Hooks, services: Any, pool: ThreadPool, shutting_down: Flag) -> None:
+    def __init__(
+        self, service: JobService, hooks: Hooks, services: Any, pool: ThreadPool, threads: int, shutting_down: Flag
+    ) -> None:
         self._service, self._hooks, self._services = service, hooks, services
         self._pool, self._shutting_down = pool, shutting_down
+        self._free_threads = asyncio.Semaphore(threads)
         self._clock, self._find = service.clock, service.registry.find
         self.started = 0
         """Handlers that were begun."""
@@ -69,7 +73,7 @@ class Executor:
             return await self._failed(Dead(error, reason), self._execution(run, None, None), None, announce=False)
         run.job_name = envelope.job_name
         registered = self._find(envelope.job_name)
-        if registered is None:
+        if registered is None or registered.job.handler is None:  # a declaration, sent from here meanwhile
             return await self._unknown(run, envelope)
         return await self._execute(run, envelope, registered, exact_attempts=exact_attempts)
 
@@ -77,6 +81,7 @@ class Executor:
         attempt = run.delivery.attempt
         job, retry = registered.job, registered.retry
         limit = envelope.max_attempts or retry.max_attempts
+        limit = limit if limit > 0 else retry.max_attempts  # a foreign producer's
         if attempt > (limit if exact_attempts else limit + _INEXACT_ALLOWANCE):
             error = JobError(f"{job.name}: attempt {attempt} of {limit} began and its worker vanished")
             return await self._fail(run, envelope, registered, error, "lease-expired")
@@ -89,6 +94,20 @@ class Executor:
                 return await self._failed(again, self._execution(run, envelope, None), None)
             return await self._fail(run, envelope, registered, refused, "invalid-payload")
         ctx = self._context(run, envelope, limit)
+        assert job.handler is not None  # noqa: S101 - the caller looked
+        if job.handler.is_async:
+            return await self._run(run, envelope, registered, payload, ctx)
+        async with self._free_threads:  # the wait for a thread is no part of the run, nor of its timeout
+            match run.interruption:
+                case "stop":
+                    return Released()
+                case "lease-lost":
+                    return Lost()
+            return await self._run(run, envelope, registered, payload, ctx)
+
+    async def _run(self, run: Run, envelope: Envelope, registered: Registered, payload: Any, ctx: JobContext) -> Fate:
+        """Run the handler, between its hooks, and judge how it ended."""
+        job, attempt = registered.job, run.delivery.attempt
         execution = self._execution(run, envelope, payload)
         if self._hooks.wants("job_start"):
             await self._hooks.fire("job_start", job=execution, ctx=ctx)
@@ -103,8 +122,8 @@ class Executor:
             _logger.warning("job %r (%s): its lease was lost; another worker may run it", job.name, ctx.job_id)
             return Lost()
         fate = fate_of_failure(
-            failure, retry, job_name=job.name, attempt=attempt, max_attempts=limit,
-            now=self._clock.now(), to=job.options.dead_letter_queue,
+            failure, registered.retry, job_name=job.name, attempt=attempt, max_attempts=ctx.max_attempts,
+            now=self._clock.now(), to=self._dead_letters_of(registered),
         )  # fmt: skip
         return await self._failed(fate, execution, ctx)
 
@@ -114,7 +133,7 @@ class Executor:
         """Run the handler; its error or its value."""
         job = registered.job
         handler = job.handler
-        assert handler is not None  # noqa: S101 - a worker refuses declarations at its start
+        assert handler is not None  # noqa: S101 - as above
         timeout = job.options.timeout
         self.started += 1
         current_context.set(ctx)
@@ -208,10 +227,15 @@ class Executor:
         """Given up without a run."""
         execution = self._execution(run, envelope, _plain(envelope.payload))
         fate: Fate = Dropped(error)
-        if registered.retry.dead:
+        # What never ran is kept whatever the job says of failed runs: the fault is the sender's, or the deployment's.
+        if registered.retry.dead or code == "invalid-payload":
             reason = DeadReason(code, describe(error), run.delivery.attempt, self._clock.now())
-            fate = Dead(error, reason, registered.job.options.dead_letter_queue)
+            fate = Dead(error, reason, self._dead_letters_of(registered))
         return await self._failed(fate, execution, None)
+
+    def _dead_letters_of(self, registered: Registered) -> str | None:
+        queue = registered.job.options.dead_letter_queue
+        return None if queue is None else self._service.rules.address(queue)
 
     async def _failed(
         self, fate: Fate, execution: JobExecution, ctx: JobContext | None, *, announce: bool = True
@@ -267,6 +291,7 @@ def _log(level: int, job: JobExecution, error: BaseException, what: str) -> None
         what,
         _one_line(error),
         exc_info=trace,
+        extra={"job_id": job.job_id, "job_name": job.job_name, "queue": job.queue, "attempt": job.attempt},
     )
 
 

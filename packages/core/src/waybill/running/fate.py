@@ -72,5 +72,9 @@ def fate_of_failure(
 
 def describe(error: BaseException) -> str:
     """An error in one line; our own say enough without their type."""
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 - the application's __str__
+        text = f"(its text cannot be told: {type(broken).__name__})"
+    text = text.encode(errors="backslashreplace").decode()  # a lone surrogate could not be stored
     return text if text and isinstance(error, JobError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -15,7 +15,7 @@ from ..retry import exponential_backoff
 from ..sending.connection import Connection
 from ..timing import ZERO, sleep
 from .execute import Executor
-from .fate import Done, Dropped
+from .fate import Again, Done, Dropped, Fate
 from .run import Run
 from .settle import settle
 
@@ -39,6 +39,8 @@ class Lane:
 
     def __init__(self, connection: Connection, queues: Sequence[str], slots: int, executor: Executor) -> None:
         self.connection, self.queues = connection, queues
+        self.accepted = 0
+        """Deliveries received."""
         self._free = slots
         self._executor = executor
         self._exact_attempts = connection.capabilities.exact_attempts
@@ -101,6 +103,7 @@ class Lane:
     def _accept(self, delivery: Delivery) -> None:
         run = Run(delivery)
         self.runs.add(run)
+        self.accepted += 1
         self._free -= 1
         group = delivery.message.group
         if group is not None:
@@ -120,7 +123,12 @@ class Lane:
         self._changed.set()
 
     async def _process(self, run: Run) -> None:
-        fate = await self._executor.execute(run, exact_attempts=self._exact_attempts)
+        fate: Fate
+        try:
+            fate = await self._executor.execute(run, exact_attempts=self._exact_attempts)
+        except Exception as error:  # ours: the slot and the job must survive it
+            _logger.exception("job %r (%r) could not be judged; it runs again", run.job_name, run.delivery.message.id)
+            fate = Again(error, exponential_backoff(run.delivery.attempt))
         group = run.delivery.message.group
         if group is None:
             # The slot is free while the ack is under way, so that both travel together.

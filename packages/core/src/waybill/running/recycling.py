@@ -15,7 +15,7 @@ class Recycling:
     """Limits after which a worker stops by itself.
 
     Args:
-        max_jobs: handlers begun.
+        max_jobs: jobs received.
         max_memory: resident bytes, looked at once a second.
     """
 
@@ -26,7 +26,7 @@ class Recycling:
     def due(self, jobs: int) -> str | None:
         """Why the worker should stop now, if it should."""
         if self.max_jobs is not None and jobs >= self.max_jobs:
-            return f"it has run {jobs} jobs"
+            return f"it has received {jobs} jobs"
         if self.max_memory is not None and time.monotonic() - self._looked >= 1:
             self._looked = time.monotonic()
             used = resident_bytes()

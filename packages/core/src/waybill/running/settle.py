@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from ..driver import Delivery
-from ..errors import BrokerUnavailableError, LeaseLostError, WaybillError
+from ..errors import BrokerUnavailableError, EnqueueUnknownError, LeaseLostError, WaybillError
 from ..retry import exponential_backoff
 from ..sending.connection import Connection
 from ..timing import sleep
@@ -39,7 +39,7 @@ async def settle(connection: Connection, run: Run, fate: Fate) -> bool:
             if attempt == 1:
                 _log_unsettled(run, error)
             return attempt > 1
-        except BrokerUnavailableError as error:
+        except (BrokerUnavailableError, EnqueueUnknownError) as error:  # the latter: of a copy to the dead letters
             pause = min(exponential_backoff(attempt) / 20, _LONGEST_PAUSE)
             if clock.now() + pause >= deadline:
                 _log_unsettled(run, error)

@@ -56,6 +56,7 @@ class Worker:
         if concurrency < 1 or (threads is not None and threads < 1):
             raise ValueError("concurrency and threads are at least 1")
         self.service = service
+        queues = [queues] if isinstance(queues, str) else queues
         self.queues = [service.rules.checked_queue(each) for each in queues] if queues else service.known_queues()
         self.concurrency = concurrency
         self.threads = threads or concurrency
@@ -125,7 +126,7 @@ class Worker:
         return 0 if self._executor is None else self._executor.started
 
     def _has_had_enough(self) -> bool:
-        why = self._recycling.due(self._begun())
+        why = self._recycling.due(sum(lane.accepted for lane in self._lanes))
         if why is not None:
             _logger.info("worker stops to be replaced by a fresh one: %s", why)
         return why is not None
@@ -156,7 +157,7 @@ class Worker:
             services = await stack.enter_async_context(entered_services(service.services))
             pool = ThreadPoolExecutor(self.threads, thread_name_prefix="waybill-job")
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-            self._executor = Executor(service, self.hooks, services, pool, self.stopping)
+            self._executor = Executor(service, self.hooks, services, pool, self.threads, self.stopping)
             slots = max(1, self.concurrency // len(by_broker))
             lanes: list[Lane] = []
             for broker, queues in by_broker.items():

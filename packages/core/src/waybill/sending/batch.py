@@ -9,6 +9,7 @@ from ..errors import DuplicateJobError, EnqueueError, EnqueueValueError, as_enqu
 from ..jobs.job import Call
 from ..result import BatchResult, EnqueueResult
 from .broker import Broker
+from .connection import Connection, Parcel
 from .preparing import Prepared, Rules
 
 if TYPE_CHECKING:
@@ -32,14 +33,13 @@ async def send_batch(service: JobService, items: Iterable[Any], on_progress: Pro
         if on_progress is not None:
             on_progress(done, len(prepared))
 
-    by_broker: dict[Broker, list[int]] = {}
-    for index, each in enumerate(prepared):
-        by_broker.setdefault(service.broker_of(each.queue), []).append(index)
-    outcomes: dict[int, EnqueueResult | EnqueueError] = {}
-    for broker, indices in by_broker.items():
-        sent = await _send_to(service, broker, [prepared[index] for index in indices], progress)
-        outcomes.update(zip(indices, sent, strict=True))
-    result = BatchResult([outcomes[index] for index in range(len(prepared))])
+    outcomes: list[EnqueueResult | EnqueueError | str] = [""] * len(prepared)
+    for indices, connection, parcels in [
+        await _ready(service, *each, prepared) for each in _by_broker(service, prepared)
+    ]:
+        for index, sent in zip(indices, await connection.send_many(parcels, progress), strict=True):
+            outcomes[index] = _told(prepared[index], sent) if isinstance(sent, DuplicateJobError) else sent
+    result = BatchResult(outcomes, lambda index, message_id: prepared[index].accepted(message_id))
     if service.hooks.wants("job_enqueued"):
         for each, outcome in zip(prepared, result, strict=True):
             if isinstance(outcome, EnqueueResult) and outcome.status != "duplicate":
@@ -51,44 +51,50 @@ def _prepare_all(rules: Rules, items: Sequence[Any]) -> list[Prepared]:
     prepared: list[Prepared] = []
     for index, item in enumerate(items):
         try:
-            call = _as_call(item)
-            prepared.append(rules.prepare(call, **(call.options or {})))
+            if isinstance(item, Call):
+                prepared.append(rules.prepare(item.job, item.payload, item.due, **(item.options or {})))
+            elif isinstance(item, tuple) and len(item) == 2:
+                prepared.append(rules.prepare(*item))
+            else:
+                raise EnqueueValueError(f"an item of a batch is job.call(payload) or (job, payload), not {item!r}")
         except Exception as error:
             error.add_note(f"item {index} of {len(items)}; nothing of this batch was sent")
             if isinstance(error, (EnqueueError, TypeError)):
                 raise
-            raise as_enqueue_error(error, "") from error
+            raise as_enqueue_error(error, None) from error
     return prepared
 
 
-async def _send_to(
-    service: JobService, broker: Broker, batch: Sequence[Prepared], progress: Callable[[int], None]
-) -> list[EnqueueResult | EnqueueError]:
+def _by_broker(service: JobService, prepared: Sequence[Prepared]) -> list[tuple[Broker, Sequence[int]]]:
+    """The items that go to each broker, by their index."""
+    if not service.brokers:
+        return [(service.broker, range(len(prepared)))]
+    found: dict[Broker, list[int]] = {}
+    for index, each in enumerate(prepared):
+        found.setdefault(service.broker_of(each.queue), []).append(index)
+    return list(found.items())
+
+
+async def _ready(
+    service: JobService, broker: Broker, indices: Sequence[int], prepared: Sequence[Prepared]
+) -> tuple[Sequence[int], Connection, list[Parcel]]:
+    """Connected and held against the broker's limits; every broker is, before anything is sent to one."""
+    chosen = [prepared[index] for index in indices]
     try:
         connection = await service.connect(broker)
-        parcels = [(connection.fit(each.message, each.due, each.job_name), each.due) for each in batch]
+        return (
+            indices,
+            connection,
+            [(connection.fit(each.message, each.due, each.job_name), each.due) for each in chosen],
+        )
     except EnqueueError:
         raise
     except Exception as error:
-        raise as_enqueue_error(error, "") from error
-    outcomes = await connection.send_many(parcels, progress)
-    return [_told(each, outcome) for each, outcome in zip(batch, outcomes, strict=True)]
+        raise as_enqueue_error(error, None) from error
 
 
-def _as_call(item: Any) -> Call:
-    if isinstance(item, Call):
-        return item
-    if isinstance(item, tuple) and len(item) == 2:
-        return Call(*item)
-    raise EnqueueValueError(f"an item of a batch is job.call(payload) or (job, payload), not {item!r}")
-
-
-def _told(prepared: Prepared, outcome: str | EnqueueError) -> EnqueueResult | EnqueueError:
-    if isinstance(outcome, str):
-        return prepared.accepted(outcome)
-    if not isinstance(outcome, DuplicateJobError):
-        return outcome
+def _told(prepared: Prepared, conflict: DuplicateJobError) -> EnqueueResult | EnqueueError:
     try:
-        return prepared.duplicate(outcome)
+        return prepared.duplicate(conflict)
     except DuplicateJobError as error:
         return error

@@ -20,6 +20,11 @@ Source: TypeAlias = str | QueueDriver | Callable[[], QueueDriver]
 """A URL, a driver, or a function of no arguments that makes one."""
 
 
+def driver_object(source: object) -> QueueDriver | None:
+    """The source itself, where it is a driver rather than a URL, a factory or a driver's class."""
+    return cast("QueueDriver", source) if hasattr(source, "receive") and not isinstance(source, type) else None
+
+
 class Broker:
     """One source of drivers. A driver belongs to the loop that opened it, so every loop gets its own connection.
 
@@ -30,16 +35,24 @@ class Broker:
     """
 
     def __init__(self, source: Source, clock: Clock, enqueue_timeout: timedelta) -> None:
+        if not isinstance(source, str) and not callable(source) and driver_object(source) is None:
+            raise ConfigurationError(f"{source!r} is no broker: pass a URL, a driver, or a function that makes one")
         self.source = source
         self._clock, self._enqueue_timeout = clock, enqueue_timeout
         self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, Connection] = WeakKeyDictionary()
         self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._first: QueueDriver | None = None
         self._closed: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def __str__(self) -> str:
         """The URL without its secrets, or the driver."""
-        return str(BrokerUrl.parse(self.source)) if isinstance(self.source, str) else repr(self.source)
+        if not isinstance(self.source, str):
+            return repr(self.source)
+        try:
+            return str(BrokerUrl.parse(self.source))
+        except ConfigurationError:
+            return "a malformed URL"
 
     @property
     def connected(self) -> Connection | None:
@@ -85,24 +98,28 @@ class Broker:
         """What the broker promises, where that is known without I/O."""
         for connection in list(self._connections.values()):
             return connection.capabilities
-        if isinstance(self.source, str) or not getattr(self.source, "any_loop", False):
-            return None
-        return cast("QueueDriver", self.source).capabilities
+        driver = driver_object(self.source)
+        return driver.capabilities if driver is not None and getattr(driver, "any_loop", False) else None
 
     async def _driver_for(self, loop: asyncio.AbstractEventLoop) -> QueueDriver:
+        first = self._first
+        if isinstance(first, Clones) and getattr(first, "any_loop", False):
+            return first.clone()
+        self._first = await self._make_driver(loop)
+        return self._first
+
+    async def _make_driver(self, loop: asyncio.AbstractEventLoop) -> QueueDriver:
         source = self.source
         if isinstance(source, str):
             # Looking for entry points and importing a package read files, which must not hold up the loop.
             return await asyncio.to_thread(open_driver, source)
-        if callable(source) and not hasattr(source, "receive"):
-            return source()
-        driver = cast("QueueDriver", source)
+        driver = driver_object(source)
+        if driver is None:
+            return cast("Callable[[], QueueDriver]", source)()
         here = (os.getpid(), loop)
         if self._owner in (None, here):
             self._owner = here
             return driver
-        if getattr(driver, "any_loop", False) and isinstance(driver, Clones):
-            return driver.clone()
         raise ConfigurationError(
             "this service was given an open driver, which belongs to the event loop that opened it; "
             "pass a URL or a factory (JobService('sqlite:///jobs.db')) to use the service from here as well"

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..driver import Capabilities
 from ..errors import UnsupportedError
 from ..jobs.registry import Registered
 
 
-def check_jobs(jobs: Iterable[Registered], able: Capabilities, max_payload_bytes: int | None) -> None:
-    """Hold every job against the broker, and the service's own limit where it was set on purpose.
+def check_jobs(
+    jobs: Iterable[Registered], able: Capabilities, queues: Sequence[str] | None, max_payload_bytes: int | None
+) -> None:
+    """Hold every job against the broker and the configured queues, and a payload limit that was set on purpose.
 
     Raises:
         UnsupportedError: with every mismatch, and the setting that cures it, in `problems`.
     """
-    problems = [problem for each in jobs for problem in _mismatches(each, able)]
-    if (
-        max_payload_bytes is not None
-        and able.max_message_bytes is not None
-        and max_payload_bytes > able.max_message_bytes
-    ):
-        problems.append(
-            f"max_payload_bytes={max_payload_bytes:,} is above this broker's {able.max_message_bytes:,}: lower it"
-        )
+    problems = [problem for each in jobs for problem in _mismatches(each, able, queues)]
+    limit = able.max_message_bytes
+    if max_payload_bytes is not None and limit is not None and max_payload_bytes > limit:
+        problems.append(f"max_payload_bytes={max_payload_bytes:,} is above this broker's {limit:,}: lower it")
     if problems:
         listed = "".join(f"\n  - {each}" for each in problems)
-        raise UnsupportedError(f"this broker cannot keep what the jobs ask:{listed}", problems)
+        raise UnsupportedError(f"what the jobs ask cannot be kept:{listed}", problems)
 
 
-def _mismatches(registered: Registered, able: Capabilities) -> Iterator[str]:
+def _mismatches(registered: Registered, able: Capabilities, queues: Sequence[str] | None) -> Iterator[str]:
     name, options = registered.job.name, registered.job.options
+    if queues is not None and registered.queue not in queues:
+        yield f"{name}: its queue {registered.queue!r} is not among {', '.join(queues)}: add it to queues=, or move the job"
     if options.delay is not None and able.max_delay is not None and options.delay > able.max_delay:
         yield (
             f"{name}: delay={options.delay} is above the broker's {able.max_delay}: "

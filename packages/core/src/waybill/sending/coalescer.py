@@ -13,6 +13,17 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
+def one_each(outcomes: Sequence[Outcome], items: Sequence[object]) -> Sequence[Outcome]:
+    """A batch verb's outcomes, if there is one for each item.
+
+    Raises:
+        RuntimeError: nobody knows whose they are.
+    """
+    if len(outcomes) != len(items):
+        raise RuntimeError(f"the driver told {len(outcomes)} outcomes of a batch of {len(items)}")
+    return outcomes
+
+
 class Coalescer(Generic[Item, Outcome]):
     """Calls go out at once while a flight is free; what comes meanwhile goes together in the next one.
 
@@ -77,7 +88,7 @@ class Coalescer(Generic[Item, Outcome]):
     async def _carry(self, batch: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
         assert self._many is not None  # noqa: S101 - only then is anything gathered
         try:
-            outcomes = await self._many([item for item, _ in batch])
+            outcomes = one_each(await self._many([item for item, _ in batch]), batch)
         except asyncio.CancelledError:
             for _, future in batch:
                 future.cancel()

@@ -25,10 +25,11 @@ from ..driver import (
     Releases,
 )
 from ..errors import (
+    BrokerUnavailableError,
     DeadReason,
     DelayNotSupportedError,
+    DuplicateJobError,
     EnqueueError,
-    EnqueueUnavailableError,
     EnqueueUnknownError,
     EnqueueUnsupportedError,
     PayloadTooLargeError,
@@ -39,9 +40,10 @@ from ..jobs.options import PRIORITIES
 from ..queues import dead_queue
 from ..retry import exponential_backoff
 from ..timing import ZERO, Clock, format_moment, sleep
-from .coalescer import Coalescer
+from .coalescer import Coalescer, one_each
 
 Parcel = tuple[Message, Due]
+_LONGEST_PAUSE = timedelta(seconds=2)
 
 
 class Connection:
@@ -81,7 +83,7 @@ class Connection:
         """
         able = self.capabilities
         if able.max_message_bytes is not None and len(message.body) > able.max_message_bytes:
-            raise PayloadTooLargeError(job_name, len(message.body), able.max_message_bytes, "the driver's limit")
+            raise PayloadTooLargeError(len(message.body), able.max_message_bytes, job_name, "the driver's limit")
         if due is not None and able.max_delay is not None:
             delay = due if isinstance(due, timedelta) else due - self.clock.now()
             if delay > able.max_delay:
@@ -138,13 +140,15 @@ class Connection:
             outcomes = await asyncio.gather(*map(self._enqueue_one, chunk), return_exceptions=True)
         else:
             try:
-                outcomes = await self._enqueue_many(chunk)
+                outcomes = one_each(await self._enqueue_many(chunk), chunk)
             except Exception as error:  # noqa: BLE001 - it is each item's outcome
                 outcomes = [error] * len(chunk)
-        return [
-            outcome if isinstance(outcome, str) else await self._second_outcome(parcel, outcome)
-            for parcel, outcome in zip(chunk, outcomes, strict=True)
-        ]
+        settled: list[str | EnqueueError] = list(outcomes)
+        failed = [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, str)]
+        second = await asyncio.gather(*(self._second_outcome(chunk[index], outcomes[index]) for index in failed))
+        for index, outcome in zip(failed, second, strict=True):
+            settled[index] = outcome
+        return settled
 
     async def _second_outcome(self, parcel: Parcel, error: Exception) -> str | EnqueueError:
         mapped = as_enqueue_error(error, parcel[0].id)
@@ -158,25 +162,30 @@ class Connection:
             return final
 
     async def _repeat(self, parcel: Parcel, error: EnqueueUnknownError) -> str:
-        """Enqueue again while the broker would recognise the id."""
+        """Enqueue again while the broker would recognise the id.
+
+        Raises:
+            EnqueueUnknownError: nobody will ever know; whatever a repeat says, the first one may have been stored.
+            DuplicateJobError: it was not, as another holds its unique key.
+        """
         memory = self.capabilities.idempotent_enqueue
         start = self.clock.monotonic()
         patience = min(self._enqueue_timeout, memory or ZERO).total_seconds()
         attempt = 0
         while True:
             attempt += 1
-            wait = exponential_backoff(attempt) / 10
+            wait = min(exponential_backoff(attempt) / 10, _LONGEST_PAUSE)
             if self.clock.monotonic() - start + wait.total_seconds() >= patience:
                 raise EnqueueUnknownError(parcel[0].id) from error
             await sleep(self.clock, wait)
             try:
                 return await self._enqueue(parcel)
-            except EnqueueUnknownError:
+            except (EnqueueUnknownError, BrokerUnavailableError):
                 continue
+            except DuplicateJobError:
+                raise
             except Exception as again:
-                mapped = as_enqueue_error(again, parcel[0].id)
-                if not isinstance(mapped, EnqueueUnavailableError):
-                    raise mapped from again
+                raise EnqueueUnknownError(parcel[0].id, f"and then {type(again).__name__}: {again}") from again
 
     async def _enqueue_one(self, parcel: Parcel) -> str:
         message, due = parcel
@@ -199,9 +208,16 @@ class Connection:
 
     async def _probe(self, queues: Sequence[str], limit: int) -> list[Delivery]:
         found: list[Delivery] = []
-        for queue in queues:
-            if len(found) < limit:
-                found += await self.driver.receive(queue, limit=limit - len(found), wait=ZERO)
+        try:
+            for queue in queues:
+                if len(found) < limit:
+                    found += await self.driver.receive(queue, limit=limit - len(found), wait=ZERO)
+        except asyncio.CancelledError:
+            await self._release_all(found)
+            raise
+        except Exception:
+            if not found:
+                raise
         return found
 
     async def _wait_on_all(self, queues: Sequence[str], limit: int, wait: timedelta) -> list[Delivery]:
@@ -209,20 +225,25 @@ class Connection:
         if wait <= ZERO:
             return []
         waiting = [asyncio.ensure_future(self.driver.receive(queue, limit=1, wait=wait)) for queue in queues]
+        wanted = 0
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            wanted = limit
         finally:
             for each in waiting:
                 each.cancel()
             outcomes = await asyncio.gather(*waiting, return_exceptions=True)
             found = [one for outcome in outcomes if not isinstance(outcome, BaseException) for one in outcome]
-            for surplus in found[limit:]:
-                with contextlib.suppress(WaybillError):
-                    await self.release(surplus)
+            await self._release_all(found[wanted:])
         failures = [each for each in outcomes if isinstance(each, Exception)]
         if failures and not found:
             raise failures[0]
         return found[:limit]
+
+    async def _release_all(self, deliveries: Sequence[Delivery]) -> None:
+        for each in reversed(deliveries):
+            with contextlib.suppress(WaybillError):
+                await self.release(each)
 
     # -- settling; `ack` is the driver's own, coalesced ------------------------------------------------
 

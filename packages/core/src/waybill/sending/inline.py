@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigurationError, UnknownJobError
 from ..jobs.context import Flag, JobContext
 from ..jobs.current import current_context
-from ..jobs.job import Call
 
 if TYPE_CHECKING:
     from ..jobs.handler import Handler
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 async def run_inline(service: JobService, job: Any, payload: Any) -> Any:
     """Validate, parse, run; the handler's value or its error."""
-    prepared = service.rules.prepare(Call(job, payload))
+    prepared = service.rules.prepare(job, payload)
     registered = service.registry.find(prepared.job_name)
     if registered is None:
         raise UnknownJobError(prepared.job_name)
@@ -66,7 +65,10 @@ async def call_in_thread(
 
     def work() -> Any:
         begun()
-        return context.run(handler.call, payload, ctx)
+        try:
+            return context.run(handler.call, payload, ctx)
+        except StopIteration as error:  # no future can carry one: its waiter would never wake
+            raise RuntimeError("the handler raised StopIteration") from error
 
     result = await asyncio.get_running_loop().run_in_executor(pool, work)
     return await result if inspect.isawaitable(result) else result

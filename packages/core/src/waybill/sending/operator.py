@@ -18,6 +18,7 @@ from ..driver import (
     ReadsDeadLetters,
 )
 from ..errors import UnsupportedError
+from ..queues import checked_queue_name
 from .connection import Connection
 
 T = TypeVar("T")
@@ -30,7 +31,12 @@ class Operator:
     """
 
     def __init__(self, connection: Connection, address: Callable[[str], str]) -> None:
-        self.connection, self._address = connection, address
+        self.connection, self._prefix = connection, address("")
+        self._address = lambda queue: address(checked_queue_name(queue))
+
+    @property
+    def lists_queues(self) -> bool:
+        return isinstance(self.connection.driver, ListsQueues)
 
     def _offered(self, protocol: Callable[..., T], what: str) -> T:
         # As a callable: mypy refuses a protocol where a type is asked for.
@@ -47,7 +53,7 @@ class Operator:
     async def queues(self) -> Sequence[str]:
         """The broker's queues, as the application names them."""
         names = await self._offered(ListsQueues, "list its queues").queues()
-        prefix = self._address("")
+        prefix = self._prefix
         return [each.removeprefix(prefix) for each in names if each.startswith(prefix)]
 
     async def delayed(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DelayedMessage]:

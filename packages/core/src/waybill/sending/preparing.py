@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -19,13 +19,13 @@ from ..errors import (
     PayloadTooLargeError,
     UnknownQueueError,
 )
-from ..jobs.job import At, Call, Job
-from ..jobs.options import JobOptions, checked_priority
+from ..jobs.job import At, Job
+from ..jobs.options import JobOptions, Unique, checked_priority
 from ..jobs.payload import PayloadError, Schema
 from ..jobs.registry import JobRegistry, as_job
 from ..queues import checked_queue_name
 from ..result import EnqueueResult
-from ..timing import ZERO, Clock, parse_duration, parse_moment
+from ..timing import ZERO, Clock, Duration, parse_duration, parse_moment
 from .ids import new_job_id
 
 _ANY_JSON: Final = Schema()
@@ -123,7 +123,9 @@ class Rules(msgspec.Struct, frozen=True):
 
     def prepare(
         self,
-        call: Call,
+        job: Job[Any, Any] | type[Job[Any, Any]] | str,
+        payload: Any = None,
+        due: Duration | At | float | None = None,
         *,
         job_id: str | None = None,
         queue: str | None = None,
@@ -132,21 +134,24 @@ class Rules(msgspec.Struct, frozen=True):
         metadata: Mapping[str, Any] | None = None,
         session: Session | None = None,
         parent_id: str | None = None,
+        **unknown: object,
     ) -> Prepared:
         """Check one call and encode it.
 
         Raises:
             EnqueueError, ValueError, ConfigurationError: something is refused; the message says what to do.
         """
-        name, job, default_queue = self._find(call.job)
-        options = _UNNAMED if job is None else job.options
+        if unknown:
+            raise TypeError(f"{min(unknown)!r} is nothing that a job is sent with; for a delay use enqueue_in()")
+        name, definition, default_queue = self._find(job)
+        options = _UNNAMED if definition is None else definition.options
         queue = self.checked_queue(queue or options.queue or default_queue)
-        raw, parsed = self._encode(name, call.payload, _ANY_JSON if job is None else job.payload_schema)
+        raw, parsed = self._encode(name, payload, _ANY_JSON if definition is None else definition.payload_schema)
         now = self.clock.now()
-        due, scheduled_at = _due(options.delay if call.due is None else call.due, now)
+        when, scheduled_at = _due(options.delay if due is None else due, now)
         job_id = new_job_id() if job_id is None else _checked_id(job_id)
         max_attempts = None if retries is None else _checked_retries(retries) + 1
-        unique = _unique(name, options, parsed)
+        unique = None if options.unique is None else _unique(name, options.unique, parsed)
         body = encode(
             Envelope(
                 job_name=name,
@@ -154,27 +159,27 @@ class Rules(msgspec.Struct, frozen=True):
                 queue=queue,
                 payload=msgspec.Raw(raw),
                 enqueued_at=now,
-                metadata=_metadata(name, metadata),
+                metadata=_checked_metadata(name, metadata) if metadata else {},
                 max_attempts=max_attempts,
                 parent_id=parent_id,
-                session=_session(session),
+                session=None if session is None else _checked_session(session),
             )
         )
         message = Message(
             job_id,
-            self.address(queue),
+            queue if self.namespace is None else self.address(queue),
             body,
             unique,
-            _group(name, options, parsed),
+            None if options.group is None else _group(name, options.group, parsed),
             options.priority if priority is None else checked_priority(priority),
         )
         key = None if unique is None else unique.key.removeprefix(f"{name}:")
-        return Prepared(
-            message, name, call.payload, due, queue, scheduled_at, now, metadata or {}, options, key
-        )  # fmt: skip
+        return Prepared(message, name, payload, when, queue, scheduled_at, now, metadata or {}, options, key)
 
     def _find(self, given: object) -> tuple[str, Job[Any, Any] | None, str]:
         if isinstance(given, str):
+            if not given:
+                raise EnqueueValueError("a job's name is not empty. Nothing was sent.")
             found = self.registry.find(given)
             return (given, None, self.registry.queue) if found is None else (found.job.name, found.job, found.queue)
         job = as_job(given)
@@ -186,7 +191,7 @@ class Rules(msgspec.Struct, frozen=True):
         except PayloadError as issue:
             raise InvalidJobPayloadError(name, [str(issue)]) from issue
         if len(raw) > self.max_payload_bytes:
-            raise PayloadTooLargeError(name, len(raw), self.max_payload_bytes)
+            raise PayloadTooLargeError(len(raw), self.max_payload_bytes, name)
         return raw, parsed
 
 
@@ -210,25 +215,26 @@ def _due(given: Any, now: datetime) -> tuple[Due, datetime | None]:
         when = parse_moment(given.when)
         return (when, when) if when > now else (None, None)
     delay = parse_duration(given)
-    return (delay, now + delay) if delay > ZERO else (None, None)
+    try:
+        return (delay, now + delay) if delay > ZERO else (None, None)
+    except OverflowError:
+        raise EnqueueValueError(f"{given!r} from now is after the year 9999. Nothing was sent.") from None
 
 
-def _unique(name: str, options: JobOptions, parsed: Any) -> UniqueKey | None:
-    unique = options.unique
-    key = None if unique is None else _computed(name, "unique key", unique.key, parsed)
-    if unique is None or key is None:
+def _unique(name: str, unique: Unique[Any], parsed: Any) -> UniqueKey | None:
+    key = _computed(name, "unique key", unique.key, parsed)
+    if key is None:
         return None
     assert unique.until is not None and not isinstance(unique.window, str)  # noqa: S101, PT018 - resolved by Unique
     return UniqueKey(f"{name}:{key}", unique.until, unique.window)
 
 
-def _group(name: str, options: JobOptions, parsed: Any) -> str | None:
-    group = options.group
+def _group(name: str, group: Callable[[Any], object] | str, parsed: Any) -> str | None:
     key = _computed(name, "group", group, parsed) if callable(group) else group
     return None if key is None else str(key)
 
 
-def _computed(name: str, what: str, function: Any, parsed: Any) -> object:
+def _computed(name: str, what: str, function: Callable[[Any], object], parsed: Any) -> object:
     try:
         return function(parsed)
     except Exception as error:
@@ -237,9 +243,7 @@ def _computed(name: str, what: str, function: Any, parsed: Any) -> object:
         ) from error
 
 
-def _metadata(name: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    if not metadata:
-        return {}
+def _checked_metadata(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
         _ANY_JSON.encode(dict(metadata))
     except (PayloadError, TypeError, ValueError) as issue:
@@ -247,7 +251,7 @@ def _metadata(name: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(metadata)
 
 
-def _session(session: Session | None) -> Session | None:
-    if session is not None and not isinstance(session, Session):
-        raise EnqueueValueError("session is a Session(tag, token); nothing was sent")
-    return session
+def _checked_session(session: object) -> Session:
+    if isinstance(session, Session):
+        return session
+    raise EnqueueValueError("session is a Session(tag, token); nothing was sent")

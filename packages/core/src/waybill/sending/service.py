@@ -9,7 +9,7 @@ from typing import Any, Self, overload
 
 from typing_extensions import ParamSpec, Unpack
 
-from ..config import Config, load_config
+from ..config import load_config
 from ..driver import DeadLetter, Page, QueueDriver, QueueStats
 from ..errors import ConfigurationError, DuplicateJobError, EnqueueError, as_enqueue_error
 from ..hooks import Hooks, JobExecution
@@ -21,7 +21,7 @@ from ..result import BatchResult, EnqueueResult
 from ..retry import Retry
 from ..timing import Clock, Duration, Moment, SystemClock, parse_duration
 from .batch import send_batch
-from .broker import Broker, Source
+from .broker import Broker, Source, driver_object
 from .checks import check_jobs
 from .connection import Connection
 from .inline import run_inline
@@ -74,21 +74,22 @@ class JobService:
         clock: Clock | None = None,
         **functions: Callable[..., Any] | None,
     ) -> None:
-        config = load_config() if driver is None else Config()
-        source = driver or config.url
+        config = load_config(files=driver is None)
+        source = config.url if driver is None else driver
         if source is None:
             raise ConfigurationError(
                 "no broker is configured: pass a URL such as JobService('sqlite:///jobs.db'), set WAYBILL_URL, "
                 'or write url = "sqlite:///jobs.db" into waybill.toml or [tool.waybill]'
             )
         queues = config.queues if queues is None else queues
+        queues = (queues,) if isinstance(queues, str) else queues
         self.queues = None if queues is None else tuple(checked_queue_name(each) for each in queues)
         default = checked_queue_name(default_queue or config.default_queue or "default")
         self.registry = JobRegistry(default, Retry() if retry is None else Retry.parse(retry))
         self.registry.include(jobs)
         self.services = services
         self.hooks = Hooks(tuple(plugins), functions)
-        self.clock: Clock = clock or getattr(source, "clock", None) or SystemClock()
+        self.clock: Clock = clock or getattr(driver_object(source), "clock", None) or SystemClock()
         self.namespace = None if namespace is None else checked_queue_name(namespace)
         self._enqueue_timeout = parse_duration(enqueue_timeout, bare=False)
         self._asked_payload_bytes = max_payload_bytes
@@ -114,9 +115,13 @@ class JobService:
         Raises:
             ConfigurationError, BrokerUnavailableError: what is wrong, and what to do.
         """
-        self._load_plugins()
-        for broker in (self.broker, *self.brokers.values()):
-            await broker.connect(reopen=True)
+        await self._load_plugins()
+        try:
+            for broker in (self.broker, *self.brokers.values()):
+                await broker.connect(reopen=True)
+        except BaseException:
+            await self.disconnect()
+            raise
         live_services.add(self)
         return self
 
@@ -212,22 +217,19 @@ class JobService:
 
     async def send(self, call: Call, **options: Any) -> EnqueueResult:
         """Send one Call; the other verbs come here."""
-        prepared: Prepared | None = None
         try:
-            prepared = self.rules.prepare(call, **{**(call.options or {}), **options})
+            prepared = self.rules.prepare(call.job, call.payload, call.due, **{**(call.options or {}), **options})
             broker = self.broker_of(prepared.queue) if self.brokers else self.broker
             connection = broker.connected or await self.connect(broker)
             message = connection.fit(prepared.message, prepared.due, prepared.job_name)
-            result = prepared.accepted(await connection.send(message, prepared.due))
-        except DuplicateJobError as error:
-            assert prepared is not None  # noqa: S101 - only a broker says so
-            return prepared.duplicate(error)
-        except EnqueueError:
-            raise
-        except (TypeError, AttributeError, AssertionError):  # a mistake in the call, or ours
+        except (EnqueueError, TypeError, AttributeError, AssertionError):  # the last three: a mistake in the call
             raise
         except Exception as error:
-            raise as_enqueue_error(error, "" if prepared is None else prepared.message.id) from error
+            raise as_enqueue_error(error, None) from error
+        try:
+            result = prepared.accepted(await connection.send(message, prepared.due))
+        except DuplicateJobError as error:
+            return prepared.duplicate(error)
         if self.hooks.wants("job_enqueued"):
             await self.announce(prepared, result)
         return result
@@ -236,7 +238,7 @@ class JobService:
         """This loop's connection to *broker*, opened by the first verb that needs it."""
         connection = broker.connected
         if connection is None:
-            self._load_plugins()
+            await self._load_plugins()
             connection = await broker.connect()
         return connection
 
@@ -285,7 +287,7 @@ class JobService:
 
     def _check(self, broker: Broker, able: Any) -> None:
         jobs = [each for each in self.registry if self.broker_of(each.queue) is broker]
-        check_jobs(jobs, able, self._asked_payload_bytes)
+        check_jobs(jobs, able, self.queues, self._asked_payload_bytes)
 
     async def operator(self, queue: str | None = None) -> Operator:
         """The verbs of an operator on the broker of *queue*, which raise UnsupportedError where it has none."""
@@ -293,16 +295,29 @@ class JobService:
         return Operator(await self.connect(broker), self.rules.address)
 
     async def cancel(self, job_id: str, queue: str | None = None) -> bool:
-        """Take a waiting or delayed job back; True: it will never start. Without *queue*, search every known one."""
+        """Take a waiting or delayed job back; True: it will never start. Without *queue*, search them all."""
+        searched: list[str] = []
         for each in self.known_queues() if queue is None else [queue]:
+            searched.append(each)
             if await (await self.operator(each)).cancel(each, job_id):
                 return True
+        return queue is None and await self._cancel_elsewhere(job_id, searched)
+
+    async def _cancel_elsewhere(self, job_id: str, searched: Sequence[str]) -> bool:
+        """A queue may have been named by an enqueue alone: ask the brokers that list theirs."""
+        for broker in (self.broker, *self.brokers.values()):
+            operator = Operator(await self.connect(broker), self.rules.address)
+            for each in await operator.queues() if operator.lists_queues else ():
+                if each not in searched and self.broker_of(each) is broker and await operator.cancel(each, job_id):
+                    return True
         return False
 
     def known_queues(self) -> list[str]:
-        """The configured queues, then those of the registered jobs, then the default one."""
-        names = [*(self.queues or ()), *(each.queue for each in self.registry), self.registry.queue]
-        return list(dict.fromkeys(names))
+        """The configured queues, then those of the registered jobs; where none are configured, the default one too."""
+        others = [each.queue for each in self.registry]
+        if self.queues is None:
+            others.append(self.registry.queue)
+        return list(dict.fromkeys([*(self.queues or ()), *others]))
 
     async def stats(self, queue: str) -> QueueStats:
         """How many jobs are ready, delayed, leased and dead."""
@@ -328,10 +343,10 @@ class JobService:
 
     _plugins_loaded = False
 
-    def _load_plugins(self) -> None:
+    async def _load_plugins(self) -> None:
         if not self._plugins_loaded:
+            await self.hooks.load_entry_points()
             self._plugins_loaded = True
-            self.hooks.load_entry_points()
 
     @property
     def driver(self) -> QueueDriver | Source:
@@ -341,7 +356,7 @@ class JobService:
     def swap_driver(self, driver: Source) -> Source:
         """Use another broker from now on, and its clock; returns the one before (for tests)."""
         before = self.broker.source
-        self.clock = getattr(driver, "clock", None) or SystemClock()
+        self.clock = getattr(driver_object(driver), "clock", None) or SystemClock()
         self.rules = Rules(self.registry, self.queues, self.rules.max_payload_bytes, self.namespace, self.clock)
         self.broker = self._broker(driver)
         return before

@@ -54,11 +54,15 @@ class _Shared:
         self.lock = threading.Lock()
         self.background: _Background | None = None
 
-    def enter(self) -> _Background:
+    def enter(self, user: SyncService) -> _Background:
+        """Count *user* in, once, whichever of its threads comes first."""
         with self.lock:
+            if user.background is not None and user.background.process == os.getpid():
+                return user.background
             if self.background is None or self.background.process != os.getpid():
                 self.background = _Background()
             self.background.users += 1
+            user.background = self.background
             return self.background
 
     def leave(self, background: _Background) -> None:
@@ -84,13 +88,13 @@ class SyncService:
 
     def __init__(self, service: JobService) -> None:
         self._service = service
-        self._background: _Background | None = None
+        self.background: _Background | None = None
 
     def run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Run one of the service's verbs on the background loop and wait for it."""
-        background = self._background
+        background = self.background
         if background is None or background.process != os.getpid():
-            background = self._background = _shared.enter()
+            background = _shared.enter(self)
         if threading.current_thread() is background.thread:
             raise ConfigurationError(
                 "service.sync was called on its own background loop; await the service's verb instead"
@@ -109,7 +113,8 @@ class SyncService:
 
     def close(self) -> None:
         """Disconnect; again changes nothing. A later verb connects again."""
-        background, self._background = self._background, None
+        with _shared.lock:
+            background, self.background = self.background, None
         if background is not None and background.process == os.getpid():
             asyncio.run_coroutine_threadsafe(self._service.disconnect(), background.loop).result()
             _shared.leave(background)

@@ -198,8 +198,9 @@ class MemoryDriver:
     async def retry_dead(self, queue: str, ids: Sequence[str] | None) -> int:
         with self._store.lock:
             dead = self._store.queue(queue).dead
-            chosen = [each for each in dead if ids is None or each.message.id in ids]
-            dead[:] = [each for each in dead if each not in chosen]
+            wanted = None if ids is None else set(ids)
+            chosen = [each for each in dead if wanted is None or each.message.id in wanted]
+            dead[:] = [each for each in dead if wanted is not None and each.message.id not in wanted]
             for letter in chosen:
                 self._store.restore(letter.message)
             return len(chosen)
@@ -231,6 +232,7 @@ class MemoryDriver:
 
     async def list_delayed(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DelayedMessage]:
         with self._store.lock:
+            self._store.queue(queue).tick(self.clock.now())
             records = self._store.queue(queue).records.values()
             waiting = sorted((each.at, each.seq, each) for each in records if each.state == DELAYED and each.at)
             return _page([DelayedMessage(each.message, due) for due, _, each in waiting], after, limit)
@@ -238,6 +240,7 @@ class MemoryDriver:
     async def purge(self, queue: str, *, force: bool = False) -> int:
         with self._store.lock:
             one = self._store.queue(queue)
+            one.tick(self.clock.now())
             waiting = [each for each in one.records.values() if each.state != LEASED]
             for record in waiting:
                 one.remove(record)
@@ -246,6 +249,7 @@ class MemoryDriver:
     async def cancel(self, queue: str, message_id: str) -> bool:
         with self._store.lock:
             one = self._store.queue(queue)
+            one.tick(self.clock.now())
             record = one.records.get(message_id)
             if record is None or record.state == LEASED:
                 return False
