@@ -96,8 +96,8 @@ def run_types(session: nox.Session) -> None:
 
 
 def check_file_lengths(session: nox.Session) -> None:
-    """A long file is either two ideas or has its reason in [tool.waybill.long-files]."""
-    reasons = PYPROJECT["tool"]["waybill"]["long-files"]
+    """A long file is either two ideas or has its reason in [tool.long-files]."""
+    reasons = PYPROJECT["tool"]["long-files"]
     sources = [path for end in ("py", "sql", "lua") for path in Path("packages").glob(f"*/src/**/*.{end}")]
     long = {path.as_posix() for path in sources if path.read_text(encoding="utf-8").count("\n") > MAX_LINES}
     if unexplained := long - reasons.keys():

@@ -25,7 +25,7 @@ def app(file: str) -> SqliteHuey:
     return SqliteHuey(filename=file, results=False)
 
 
-def tasks(huey: SqliteHuey):  # noqa: ANN201 - huey's own wrapper type
+def tasks(huey: SqliteHuey):
     @huey.task(name="nothing")
     def nothing(payload: dict[str, object]) -> None:
         finished.append(0.0)

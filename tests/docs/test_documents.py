@@ -1,4 +1,4 @@
-"""Every Python block of the README and the docs runs, in order, one namespace per document."""
+"""Every Python block of the READMEs and the docs runs, in order, one namespace per document."""
 
 import ast
 import asyncio
@@ -14,7 +14,7 @@ from sybil.parsers.markdown import CodeBlockParser
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-DOCUMENTS = [*filter(Path.exists, [README]), *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [README, *sorted(ROOT.glob("packages/*/README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MISSPELT = re.compile(r"^\s*(?:```+|~~~+)\s*(py|pycon|python3|python\S+|Python\S*)\s*$", re.MULTILINE)
 
 
@@ -50,7 +50,6 @@ def test_the_python_blocks_of_a_document_run(path, tmp_path, monkeypatch):
             example.evaluate()
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
 def test_the_readme_has_code():
     assert list(parse(README).examples())
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
-
-from typing_extensions import assert_type
+from typing import Any, TypedDict, assert_type
 
 from waybill import EnqueueResult, Job, JobContext, JobService, define_job, job
 

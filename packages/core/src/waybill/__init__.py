@@ -1,5 +1,7 @@
 """Background jobs that do not care which broker carries them."""
 
+from typing import TYPE_CHECKING, Any
+
 from .driver import (
     Capabilities,
     DeadLetter,
@@ -50,8 +52,20 @@ from .jobs.options import JobOptions, Unique
 from .jobs.registry import JobModule, JobRegistry
 from .result import BatchResult, EnqueueFailure, EnqueueResult
 from .retry import Retry
-from .running.worker import Worker
 from .sending.service import JobService
+
+if TYPE_CHECKING:
+    from .running.worker import Worker
+
+
+def __getattr__(name: str) -> Any:
+    """A process that only sends does not pay for the running side."""
+    if name == "Worker":
+        from .running.worker import Worker
+
+        return Worker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "BatchResult",

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Specs:
         """A handler returned; the ack follows."""
 
     @hookspec
-    def waybill_job_failed(  # noqa: PLR0917 - a plugin names what it wants
+    def waybill_job_failed(
         self,
         job: JobExecution,
         ctx: JobContext | None,
@@ -163,8 +164,11 @@ class Hooks:
 
     async def load_entry_points(self) -> None:
         """Add what installed distributions publish in `waybill.plugins`."""
-        # Looking for them and importing them read files, which must not hold up the loop.
-        for plugin in await asyncio.to_thread(_installed_plugins):
+        where = tuple(sys.path)
+        if where not in _installed:
+            # Looking for them and importing them read files, which must not hold up the loop.
+            _installed[where] = await asyncio.to_thread(_installed_plugins)
+        for plugin in _installed[where]:
             self.register(plugin)
 
     def _compile(self) -> None:
@@ -202,6 +206,9 @@ class Hooks:
             for each in self._found["around_job"]:
                 await stack.enter_async_context(_guarded(each, values))
             yield
+
+
+_installed: Final[dict[tuple[str, ...], list[object]]] = {}  # by sys.path, as looking takes milliseconds
 
 
 def _installed_plugins() -> list[object]:

@@ -47,7 +47,7 @@ def parse_duration(value: Duration | float, *, bare: bool = True) -> timedelta:
             raise ValueError(f'{value!r} is no duration; write "30s", "10m", "2h", "3d", "1w" or "1h30m"')
         value = float(text)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f'{value!r} is no duration; give a timedelta or text such as "10m"')  # noqa: TRY004
+        raise ValueError(f'{value!r} is no duration; give a timedelta or text such as "10m"')
     if not bare:
         raise ValueError(f'{value!r} has no unit; write "{value:g}s" or timedelta(seconds={value:g})')
     return _seconds(value, value)
@@ -74,7 +74,7 @@ def parse_moment(value: Moment) -> datetime:
         except ValueError:
             raise ValueError(f'{value!r} is no ISO 8601 moment; write "2026-01-31T09:00:00Z"') from None
     if not isinstance(value, datetime):
-        raise ValueError(f"{value!r} is no moment; give an aware datetime or ISO 8601 text")  # noqa: TRY004
+        raise ValueError(f"{value!r} is no moment; give an aware datetime or ISO 8601 text")
     if value.utcoffset() is None:
         raise ValueError(
             f"{value.isoformat()} has no time zone, so it could mean any of 24 hours; "

@@ -45,7 +45,7 @@ for name, verb in about_the_dead.items():
     dead_letters.command(name)(takes_settings(verb))
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -72,6 +72,6 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; how the process should exit. What goes wrong is told in one line on stderr."""
     try:
         code = app(arguments, prog_name="waybill", standalone_mode=False)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can tell it kindly
+    except (Exception, KeyboardInterrupt) as error:
         return exit_code_of(error, debug="--debug" in arguments)
     return code if isinstance(code, int) else 0

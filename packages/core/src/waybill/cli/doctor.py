@@ -41,10 +41,13 @@ def doctor(settings: Settings, *, as_json: AsJson = False) -> None:
     able: dict[str, Capabilities] = {}
 
     async def examine() -> None:
-        async for each in _examine(service, able):
-            notes.append(each)
-            if not as_json:
-                _show(each)
+        try:
+            async for each in _examine(service, able):
+                notes.append(each)
+                if not as_json:
+                    _show(each)
+        finally:
+            await service.close()
 
     if not as_json:
         _show(_about(service, settings))
@@ -84,7 +87,6 @@ async def _examine(service: JobService, able: dict[str, Capabilities]) -> AsyncI
         except UnsupportedError as error:
             for problem in error.problems or [str(error)]:
                 yield Note("error", problem)
-    await service.close()
 
 
 async def _examine_broker(broker: Broker, able: dict[str, Capabilities]) -> AsyncIterator[Note]:

@@ -29,7 +29,7 @@ def configure_logging(settings: Settings) -> None:
 class _Text(logging.Formatter):
     """A line a person reads; what a job logs ends with the job."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+    def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
         if record.name != "waybill.job" or not hasattr(record, "job_id"):
             return line

@@ -98,7 +98,7 @@ async def _serve(worker: Worker, *, debug: bool) -> NoReturn:
     pool = ThreadPoolExecutor(thread_name_prefix="waybill-default")
     loop.set_default_executor(pool)
     main = asyncio.current_task()
-    assert main is not None  # noqa: S101 - this is a coroutine
+    assert main is not None
     for each in (signal.SIGTERM, signal.SIGINT):  # until the worker takes them over, once it is connected
         loop.add_signal_handler(each, main.cancel)
     code = 0
@@ -106,7 +106,7 @@ async def _serve(worker: Worker, *, debug: bool) -> NoReturn:
         await worker.run(signals=True)
     except asyncio.CancelledError:
         _logger.info("stopped before the worker had started")
-    except Exception as error:  # noqa: BLE001 - told here, as a thread may keep this from ever getting further
+    except Exception as error:
         code = exit_code_of(error, debug=debug)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)  # it is ending already

@@ -167,7 +167,7 @@ def _fault_of_object(value: Any, depth: int) -> _Fault:
         plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
     except RecursionError:
         return _TOO_DEEP
-    except Exception as error:  # noqa: BLE001 - the application's own object
+    except Exception as error:
         return "", str(error)
     return _fault(plain, depth) if type(plain) is not type(value) else None
 

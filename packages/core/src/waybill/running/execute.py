@@ -94,7 +94,7 @@ class Executor:
                 return await self._failed(again, self._execution(run, envelope, None), None)
             return await self._fail(run, envelope, registered, refused, "invalid-payload")
         ctx = self._context(run, envelope, limit)
-        assert job.handler is not None  # noqa: S101 - the caller looked
+        assert job.handler is not None
         if job.handler.is_async:
             return await self._run(run, envelope, registered, payload, ctx)
         async with self._free_threads:  # the wait for a thread is no part of the run, nor of its timeout
@@ -133,7 +133,7 @@ class Executor:
         """Run the handler; its error or its value."""
         job = registered.job
         handler = job.handler
-        assert handler is not None  # noqa: S101 - as above
+        assert handler is not None
         timeout = job.options.timeout
         self.started += 1
         current_context.set(ctx)
@@ -149,7 +149,7 @@ class Executor:
                 result = await self._run_handler(run, handler, payload, ctx)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 - a handler's own SystemExit ends its job, not the worker
+        except BaseException as error:
             failure = error
         finally:
             run.end()

@@ -74,7 +74,7 @@ def describe(error: BaseException) -> str:
     """An error in one line; our own say enough without their type."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - the application's __str__
+    except Exception as broken:
         text = f"(its text cannot be told: {type(broken).__name__})"
     text = text.encode(errors="backslashreplace").decode()  # a lone surrogate could not be stored
     return text if text and isinstance(error, JobError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -69,13 +69,13 @@ class Leases:
 
     async def _serve_on_own_loop(self, ready: Future[None]) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None and isinstance(self._connection.driver, Clones)  # noqa: S101, PT018
+        assert task is not None and isinstance(self._connection.driver, Clones)
         driver = self._connection.driver.clone()
         try:
             await driver.open()
             connection = Connection(driver, self._connection.clock, timedelta())
             self._quit = lambda: loop.call_soon_threadsafe(task.cancel)
-        except BaseException as error:  # noqa: BLE001 - it is the starting worker's
+        except BaseException as error:
             await driver.close()
             ready.set_exception(error)
             return

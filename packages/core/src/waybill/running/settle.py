@@ -45,7 +45,7 @@ async def settle(connection: Connection, run: Run, fate: Fate) -> bool:
                 _log_unsettled(run, error)
                 return False
             await sleep(clock, pause)
-        except Exception as error:  # noqa: BLE001 - whatever a driver raises, the worker goes on
+        except Exception as error:
             _log_unsettled(run, error)
             return False
         else:

@@ -224,7 +224,7 @@ class Worker:
 
     async def _shut_down(self) -> None:
         running, self._running = self._running, None
-        assert running is not None  # noqa: S101 - stop() looked
+        assert running is not None
         async with running:
             self.stopping.set()
             for feed in self._feeds:

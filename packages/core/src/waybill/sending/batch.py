@@ -58,10 +58,9 @@ def _prepare_all(rules: Rules, items: Sequence[Any]) -> list[Prepared]:
             else:
                 raise EnqueueValueError(f"an item of a batch is job.call(payload) or (job, payload), not {item!r}")
         except Exception as error:
-            error.add_note(f"item {index} of {len(items)}; nothing of this batch was sent")
-            if isinstance(error, (EnqueueError, TypeError)):
-                raise
-            raise as_enqueue_error(error, None) from error
+            refusal = error if isinstance(error, (EnqueueError, TypeError)) else as_enqueue_error(error, None)
+            refusal.add_note(f"item {index} of {len(items)}; nothing of this batch was sent")
+            raise refusal from error.__cause__ if refusal is error else error
     return prepared
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from ..driver import Capabilities, Clones, QueueDriver
@@ -18,6 +18,14 @@ from .connection import Connection
 
 Source: TypeAlias = str | QueueDriver | Callable[[], QueueDriver]
 """A URL, a driver, or a function of no arguments that makes one."""
+
+
+_open: Final[WeakSet[Connection]] = WeakSet()
+"""Every open connection: one driver object may serve several services, and the last one closes it."""
+
+
+def _in_use(driver: QueueDriver) -> bool:
+    return any(each.driver is driver for each in _open)
 
 
 def driver_object(source: object) -> QueueDriver | None:
@@ -79,9 +87,11 @@ class Broker:
                 try:
                     await driver.open()
                 except BaseException:
-                    await driver.close()
+                    if not _in_use(driver):
+                        await driver.close()
                     raise
                 connection = self._connections[loop] = Connection(driver, self._clock, self._enqueue_timeout)
+                _open.add(connection)
             self._closed.discard(loop)
             return connection
 
@@ -92,7 +102,8 @@ class Broker:
             self._closed.add(loop)
         connection = self._connections.pop(loop, None)
         if connection is not None:
-            await connection.close()
+            _open.discard(connection)
+            await connection.close(leave_open=_in_use(connection.driver))
 
     def known_capabilities(self) -> Capabilities | None:
         """What the broker promises, where that is known without I/O."""
@@ -103,8 +114,9 @@ class Broker:
 
     async def _driver_for(self, loop: asyncio.AbstractEventLoop) -> QueueDriver:
         first = self._first
-        if isinstance(first, Clones) and getattr(first, "any_loop", False):
-            return first.clone()
+        if first is not None and getattr(first, "any_loop", False):
+            serves = any(each.driver is first for each in list(self._connections.values()))
+            return first.clone() if serves and isinstance(first, Clones) else first
         self._first = await self._make_driver(loop)
         return self._first
 

@@ -42,15 +42,14 @@ class Coalescer(Generic[Item, Outcome]):
         flights: int = 1,
     ) -> None:
         self._one, self._many, self._size = one, many, size
-        self._free = flights
+        self._flights = self._free = flights
+        self._landed: asyncio.Future[None] | None = None  # for drain() to wait for
         self._waiting: deque[tuple[Item, asyncio.Future[Outcome]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, item: Item) -> Outcome:
         """The verb's outcome for *item*, or its error."""
-        if self._many is None:
-            return await self._one(item)
-        if self._free and not self._waiting:
+        if self._many is None or (self._free and not self._waiting):
             self._free -= 1
             try:
                 return await self._one(item)
@@ -62,11 +61,14 @@ class Coalescer(Generic[Item, Outcome]):
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._free < self._flights:
+            self._landed = asyncio.get_running_loop().create_future()
+            await self._landed
 
     def _land(self) -> None:
         self._free += 1
+        if self._landed is not None and not self._landed.done():
+            self._landed.set_result(None)
         if self._waiting:
             self._free -= 1
             task = asyncio.get_running_loop().create_task(self._fly())
@@ -86,14 +88,14 @@ class Coalescer(Generic[Item, Outcome]):
             self._land()
 
     async def _carry(self, batch: list[tuple[Item, asyncio.Future[Outcome]]]) -> None:
-        assert self._many is not None  # noqa: S101 - only then is anything gathered
+        assert self._many is not None
         try:
             outcomes = one_each(await self._many([item for item, _ in batch]), batch)
         except asyncio.CancelledError:
             for _, future in batch:
                 future.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - it is the callers' to handle
+        except Exception as error:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

@@ -67,11 +67,12 @@ class Connection:
         nack_many = driver.nack_batch if isinstance(driver, NacksBatches) else None
         self._nack = Coalescer[tuple[Delivery, timedelta], None](self._nack_one, nack_many, size, flights)
 
-    async def close(self) -> None:
-        """Finish what is under way, and close the driver."""
+    async def close(self, *, leave_open: bool = False) -> None:
+        """Finish what is under way, and close the driver unless another connection needs it."""
         for each in (self._enqueue, self.ack, self._nack):
             await each.drain()
-        await self.driver.close()
+        if not leave_open:
+            await self.driver.close()
 
     # -- sending ---------------------------------------------------------------------------------------
 
@@ -109,12 +110,11 @@ class Connection:
         """
         try:
             return await self._enqueue((message, due))
-        except EnqueueUnknownError as error:
-            return await self._repeat((message, due), error)
-        except EnqueueError:
-            raise
         except Exception as error:
-            raise as_enqueue_error(error, message.id) from error
+            outcome = await self._second_outcome((message, due), error)
+            if isinstance(outcome, str):
+                return outcome
+            raise outcome from outcome.__cause__
 
     async def send_many(
         self, parcels: Sequence[Parcel], progress: Callable[[int], object] = lambda _: None
@@ -135,15 +135,15 @@ class Connection:
         return [outcome for flown in await asyncio.gather(*map(fly, chunks)) for outcome in flown]
 
     async def _send_chunk(self, chunk: Sequence[Parcel]) -> list[str | EnqueueError]:
-        outcomes: Sequence[Any]
+        outcomes: list[Any]
         if self._enqueue_many is None:
             outcomes = await asyncio.gather(*map(self._enqueue_one, chunk), return_exceptions=True)
         else:
             try:
-                outcomes = one_each(await self._enqueue_many(chunk), chunk)
-            except Exception as error:  # noqa: BLE001 - it is each item's outcome
+                outcomes = list(one_each(await self._enqueue_many(chunk), chunk))
+            except Exception as error:
                 outcomes = [error] * len(chunk)
-        settled: list[str | EnqueueError] = list(outcomes)
+        settled: list[str | EnqueueError] = [*outcomes]
         failed = [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, str)]
         second = await asyncio.gather(*(self._second_outcome(chunk[index], outcomes[index]) for index in failed))
         for index, outcome in zip(failed, second, strict=True):
@@ -176,7 +176,9 @@ class Connection:
             attempt += 1
             wait = min(exponential_backoff(attempt) / 10, _LONGEST_PAUSE)
             if self.clock.monotonic() - start + wait.total_seconds() >= patience:
-                raise EnqueueUnknownError(parcel[0].id) from error
+                if error.job_id == parcel[0].id:
+                    raise error
+                raise EnqueueUnknownError(parcel[0].id) from error  # it was told of a whole batch
             await sleep(self.clock, wait)
             try:
                 return await self._enqueue(parcel)
@@ -256,7 +258,7 @@ class Connection:
         """Renew leases; the delivery to settle, or an error, for each."""
         if isinstance(self.driver, ExtendsBatches):
             return await self.driver.extend_batch(deliveries)
-        assert isinstance(self.driver, ExtendsLease)  # noqa: S101 - `extends` was asked
+        assert isinstance(self.driver, ExtendsLease)
         return await asyncio.gather(*map(self.driver.extend, deliveries), return_exceptions=True)
 
     async def nack(self, delivery: Delivery, delay: timedelta = ZERO) -> None:

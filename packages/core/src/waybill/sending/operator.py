@@ -31,8 +31,10 @@ class Operator:
     """
 
     def __init__(self, connection: Connection, address: Callable[[str], str]) -> None:
-        self.connection, self._prefix = connection, address("")
-        self._address = lambda queue: address(checked_queue_name(queue))
+        self.connection, self._address_of = connection, address
+
+    def _address(self, queue: str) -> str:
+        return self._address_of(checked_queue_name(queue))
 
     @property
     def lists_queues(self) -> bool:
@@ -53,7 +55,7 @@ class Operator:
     async def queues(self) -> Sequence[str]:
         """The broker's queues, as the application names them."""
         names = await self._offered(ListsQueues, "list its queues").queues()
-        prefix = self._prefix
+        prefix = self._address_of("")
         return [each.removeprefix(prefix) for each in names if each.startswith(prefix)]
 
     async def delayed(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DelayedMessage]:

@@ -276,7 +276,7 @@ class JobService:
         known = {broker: broker.known_capabilities() for broker in (self.broker, *self.brokers.values())}
         if all(each is not None for each in known.values()):
             for broker, able in known.items():
-                assert able is not None  # noqa: S101
+                assert able is not None
                 self._check(broker, able)
             return _Done()
         return self._connect_and_check()

@@ -37,9 +37,10 @@ def demo(settings: Settings, *, as_json: AsJson = False) -> None:
                     lambda done, total: bar.update(task, completed=done, total=total),
                 )
             )
-        except Exception as error:
-            if isinstance(error, CommandError):
-                raise CommandError(f"{error}; their log is {directory / LOG}", error.exit_code) from error
+        except CommandError as error:
+            raise CommandError(f"{error}; their log is {directory / LOG}", error.exit_code) from error
+        except BaseException:
+            shutil.rmtree(directory)
             raise
     if as_json:
         print_json({**asdict(report), "jobs_per_second": round(report.jobs_per_second, 1)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -67,8 +68,8 @@ class MemoryDriver:
         return cls(lease=url.options(MemoryOptions).lease, recording=False)
 
     def clone(self) -> MemoryDriver:
-        twin = type(self).__new__(type(self))
-        twin._use(self._shared)  # noqa: SLF001 - its own kind
+        twin = copy.copy(self)  # with what a subclass has added
+        twin._closed = False
         return twin
 
     @property
