@@ -67,8 +67,8 @@ async def call_in_thread(
         begun()
         try:
             return context.run(handler.call, payload, ctx)
-        except StopIteration as error:  # no future can carry one: its waiter would never wake
-            raise RuntimeError("the handler raised StopIteration") from error
+        except (StopIteration, GeneratorExit) as error:  # no future carries these to its waiter
+            raise RuntimeError(f"the handler raised {type(error).__name__}") from error
 
     result = await asyncio.get_running_loop().run_in_executor(pool, work)
     return await result if inspect.isawaitable(result) else result

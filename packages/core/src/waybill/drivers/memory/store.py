@@ -66,8 +66,8 @@ class Store:
             queue.hold_key(message, now)
             self._admit(queue, message, now + due if isinstance(due, timedelta) else due)
             if self._recording:
-                asked = {"delay": due} if isinstance(due, timedelta) else {"at": due}
-                self.enqueued.append(Enqueued(message, **asked))
+                asked = Enqueued(message, delay=due) if isinstance(due, timedelta) else Enqueued(message, at=due)
+                self.enqueued.append(asked)
         return message.id
 
     def restore(self, message: Message) -> None:
