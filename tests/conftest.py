@@ -24,10 +24,14 @@ def pytest_collection_finish() -> None:
 def blockbuster():
     """Raises BlockingError where a package of ours blocks the event loop; tests themselves may."""
     with blockbuster_ctx(PACKAGES) as guard:
-        # A lock that is held for microseconds may be contended: that is chance, not a fault.
-        guard.functions["threading.Lock.acquire"].deactivate()
-        guard.functions["threading.Lock.acquire_lock"].deactivate()
+        allow_locks(guard)
         yield guard
+
+
+def allow_locks(guard):
+    """A lock that is held for microseconds may be contended: that is chance, not a fault."""
+    guard.functions["threading.Lock.acquire"].deactivate()
+    guard.functions["threading.Lock.acquire_lock"].deactivate()
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +41,7 @@ def no_blocked_loop(request, blockbuster):
         blockbuster.deactivate()
         yield
         blockbuster.activate()
+        allow_locks(blockbuster)  # as that has activated everything
     else:
         yield
 

@@ -18,18 +18,18 @@ from benchmarks.contenders.waybill import import_time
 
 finished: list[float] = []
 enough = threading.Event()
-wanted = 0
+DRAINED = 10_000
 
 
 def app(file: str) -> SqliteHuey:
     return SqliteHuey(filename=file, results=False)
 
 
-def tasks(huey: SqliteHuey):
+def tasks(huey: SqliteHuey):  # noqa: ANN201 - huey's own type
     @huey.task(name="nothing")
     def nothing(payload: dict[str, object]) -> None:
         finished.append(0.0)
-        if len(finished) == wanted:
+        if len(finished) == DRAINED:
             enough.set()
 
     @huey.task(name="stamp")
@@ -68,11 +68,9 @@ def enqueue(file: str) -> Figures:
 
 
 def drain(file: str) -> Figures:
-    global wanted
     huey = app(file)
     nothing, _ = tasks(huey)
-    wanted = 10_000
-    for _ in range(wanted):
+    for _ in range(DRAINED):
         nothing(PAYLOAD)
     running = consumer(huey)
     begin = time.perf_counter()
@@ -96,7 +94,9 @@ def pickup(file: str) -> Figures:
     time.sleep(0.2)
     inside = sorted(finished)
     finished.clear()
-    subprocess.run([sys.executable, "-m", "benchmarks.contenders.huey", file], check=True)
+    # Imported, not run as a script: huey finds a task by its module's name.
+    send = f"from benchmarks.contenders import huey; huey.send_stamps({file!r})"
+    subprocess.run([sys.executable, "-c", send], check=True)
     time.sleep(0.3)
     running.stop(graceful=True)
     across = sorted(finished)
@@ -157,6 +157,3 @@ MEASUREMENTS = {
     "memory": memory,
     "import": imports,
 }
-
-if __name__ == "__main__":
-    send_stamps(sys.argv[1])

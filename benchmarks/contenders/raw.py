@@ -1,5 +1,6 @@
-"""What one writes by hand: sqlite3, synchronous=FULL, a table with queues, priorities and due times; no asyncio,
-no envelope, no ids that make a repeat safe, no leases, no fencing.
+"""What one writes by hand: sqlite3, synchronous=FULL, a table with queues, priorities and due times.
+
+No asyncio, no envelope, no ids that make a repeat safe, no leases, no fencing.
 """
 
 from __future__ import annotations

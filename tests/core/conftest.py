@@ -1,6 +1,7 @@
 """A virtual clock, a memory driver on it, and drivers that lack verbs, fail or wait."""
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from waybill import JobService
 from waybill.testing import MemoryDriver, VirtualClock
 
+PATIENCE = float(os.environ.get("WAYBILL_TEST_PATIENCE", "10"))  # seconds until a condition must hold
 SIX = ("open", "close", "enqueue", "enqueue_in", "enqueue_at", "receive", "ack", "nack")
 
 
@@ -37,11 +39,12 @@ def wrapped():
     """A driver with the six verbs of *inner* and some more, other claims, and *before* awaited before each call."""
 
     def wrap(inner, *verbs, before=None, any_loop=False, **claims):
-        calls = []
+        calls, limits = [], []
 
         def verb(name):
             async def call(self, *args, **kwargs):
                 calls.append((name, args))
+                limits.extend([kwargs["limit"]] if "limit" in kwargs else [])
                 if before is not None:
                     await before(name, *args)
                 return await getattr(inner, name)(*args, **kwargs)
@@ -50,7 +53,7 @@ def wrapped():
 
         members = {name: verb(name) for name in SIX + verbs}
         members["capabilities"] = property(lambda self: replace(inner.capabilities, **claims))
-        members |= {"inner": inner, "clock": inner.clock, "calls": calls, "any_loop": any_loop}
+        members |= {"inner": inner, "clock": inner.clock, "calls": calls, "limits": limits, "any_loop": any_loop}
         return type("Wrapped", (), members)()
 
     return wrap
@@ -60,8 +63,8 @@ def wrapped():
 def until():
     """Let the loop (and threads) go on until a condition holds."""
 
-    async def wait(condition, seconds=10):
-        async with asyncio.timeout(seconds):
+    async def wait(condition):
+        async with asyncio.timeout(PATIENCE):
             rounds = 0
             while not condition():
                 rounds += 1

@@ -131,7 +131,9 @@ async def test_a_delay_beyond_the_drivers_longest_is_refused(driver, wrapped, cl
     assert len(driver.enqueued) == 2
 
 
-@pytest.mark.parametrize(("levels", "mapped"), [(10, list(range(10))), (2, [0] * 5 + [1] * 5), (3, [0, 0, 0, 0, 1, 1, 1, 2, 2, 2])])
+@pytest.mark.parametrize(
+    ("levels", "mapped"), [(10, list(range(10))), (2, [0] * 5 + [1] * 5), (3, [0, 0, 0, 0, 1, 1, 1, 2, 2, 2])]
+)
 async def test_the_ten_priorities_are_mapped_onto_the_brokers(driver, wrapped, levels, mapped):
     service, job = JobService(wrapped(driver, priorities=levels)), define_job(name="x")
     for priority in range(10):

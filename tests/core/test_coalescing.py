@@ -90,7 +90,9 @@ async def test_a_batch_that_fails_fails_each_of_its_callers(driver, wrapped):
             raise OSError("broken driver")
 
     service = await JobService(wrapped(driver, "enqueue_batch", before=fail)).open()
-    outcomes = await asyncio.gather(*(service.enqueue(JOB, n, job_id=f"id{n}") for n in range(5)), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(service.enqueue(JOB, n, job_id=f"id{n}") for n in range(5)), return_exceptions=True
+    )
     assert [type(each).__name__ for each in outcomes] == ["EnqueueResult", *["EnqueueUnknownError"] * 4]
     assert [each.job_id for each in outcomes] == [f"id{n}" for n in range(5)]
 

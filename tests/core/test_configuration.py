@@ -98,7 +98,7 @@ def test_a_malformed_queue_from_outside_is_refused(monkeypatch):
         JobService("memory://")
 
 
-@pytest.mark.parametrize("source", [5, object(), b"memory://"], ids=repr)
+@pytest.mark.parametrize("source", [5, object(), b"memory://"], ids=["number", "object", "bytes"])
 def test_what_is_no_broker_is_refused_at_once(source):
     with pytest.raises(ConfigurationError, match="is no broker"):
         JobService(source)

@@ -169,7 +169,11 @@ async def test_a_follow_up_takes_the_options_of_enqueue(service, driver):
         await ctx.enqueue(CHILD, queue="other", priority=3, job_id="mine")
 
     await run(service, handler)
-    assert (driver.enqueued[1].queue, driver.enqueued[1].message.priority, driver.enqueued[1].message.id) == ("other", 3, "mine")
+    assert (driver.enqueued[1].queue, driver.enqueued[1].message.priority, driver.enqueued[1].message.id) == (
+        "other",
+        3,
+        "mine",
+    )
 
 
 async def test_the_blocking_follow_up_is_refused_where_it_would_hang(service):

@@ -108,7 +108,9 @@ async def test_a_running_handler_dispatches_through_its_own_service():
     async def first():
         await follow_up.dispatch(Welcome("u1"))
 
-    running, other = (JobService(MemoryDriver(), jobs=[define_job(name="first", handler=first), follow_up]) for _ in "ab")
+    running, other = (
+        JobService(MemoryDriver(), jobs=[define_job(name="first", handler=first), follow_up]) for _ in "ab"
+    )
     await running.enqueue("first")
     with other.as_current():
         assert await run_until_idle(running) == 2

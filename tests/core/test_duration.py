@@ -1,5 +1,6 @@
 """Durations and moments as people write them, refused with the cure where they could be misread."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -46,10 +47,8 @@ def test_what_is_no_duration_is_a_value_error(written):
 
 @given(st.text() | st.floats() | st.integers() | st.from_regex(r"[0-9.]{0,9}[a-z]{0,2}", fullmatch=True))
 def test_any_input_is_a_duration_or_a_value_error(written):
-    try:
+    with contextlib.suppress(ValueError):
         assert parse_duration(written) >= timedelta()
-    except ValueError:
-        pass
 
 
 BARE = {

@@ -53,7 +53,13 @@ async def test_a_result_shows_its_id_and_status(service):
 async def test_the_driver_records_what_was_sent(service, driver):
     await service.enqueue(SEND, PAYLOAD)
     [sent] = driver.enqueued
-    assert (sent.job_name, sent.payload, sent.queue, sent.delay, sent.at) == ("send", {"user_id": "u1"}, "emails", None, None)
+    assert (sent.job_name, sent.payload, sent.queue, sent.delay, sent.at) == (
+        "send",
+        {"user_id": "u1"},
+        "emails",
+        None,
+        None,
+    )
     assert (sent.message.job_name, sent.message.payload, sent.message.queue) == ("send", {"user_id": "u1"}, "emails")
 
 
@@ -82,7 +88,12 @@ async def test_what_a_sending_verb_raises_is_an_enqueue_error(driver, verb):
     service = JobService(driver, queues=["emails"])
     wrong = [{"job_id": ""}, {"job_id": 5}, {"job_id": "x" * 257}, {"queue": "no queue"}, {"queue": "unknown"}]
     wrong += [{"priority": 10}, {"priority": "high"}, {"retries": -1}, {"retries": True}, {"metadata": 5}]
-    wrong += [{"metadata": {"a": float("nan")}}, {"metadata": {1: 1}}, {"session": ("tag", "token")}, {"job_id": "\ud800"}]
+    wrong += [
+        {"metadata": {"a": float("nan")}},
+        {"metadata": {1: 1}},
+        {"session": ("tag", "token")},
+        {"job_id": "\ud800"},
+    ]
     for options in wrong:
         with pytest.raises(EnqueueError):
             await VERBS[verb](service, **options)
@@ -167,7 +178,9 @@ async def test_an_explicit_delay_or_time_replaces_the_default(service, clock):
     assert (await service.enqueue_at(LATER, None, clock.now())).status == "queued"
 
 
-@pytest.mark.parametrize("late", [{"delay": 60}, {"delay": "60"}, {"delay": "10x"}, {"delay": "1m", "at": "2030-01-01T00:00:00Z"}])
+@pytest.mark.parametrize(
+    "late", [{"delay": 60}, {"delay": "60"}, {"delay": "10x"}, {"delay": "1m", "at": "2030-01-01T00:00:00Z"}]
+)
 def test_a_call_with_a_bare_delay_or_two_times_is_refused(late):
     with pytest.raises(EnqueueError):
         SEND.call(PAYLOAD, **late)

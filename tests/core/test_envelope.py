@@ -81,7 +81,9 @@ def test_only_the_name_is_required():
     VALIDATOR.validate({"jobName": "x"})
 
 
-@pytest.mark.parametrize("name", ["jobId", "queue", "payload", "enqueuedAt", "metadata", "maxAttempts", "parentId", "session"])
+@pytest.mark.parametrize(
+    "name", ["jobId", "queue", "payload", "enqueuedAt", "metadata", "maxAttempts", "parentId", "session"]
+)
 def test_a_field_may_be_null(name):
     assert read(jobName="x", **{name: None}).job_name == "x"
     VALIDATOR.validate({"jobName": "x", name: None})
@@ -123,7 +125,13 @@ def test_what_is_no_job_is_a_value_error(body):
         msgspec.json.decode(decode(body).payload)
 
 
-@given(st.binary() | st.text().map(str.encode) | st.recursive(st.none() | st.text(), lambda x: st.dictionaries(st.sampled_from(sorted(FULL)), x)).map(lambda x: json.dumps(x).encode()))
+@given(
+    st.binary()
+    | st.text().map(str.encode)
+    | st.recursive(st.none() | st.text(), lambda x: st.dictionaries(st.sampled_from(sorted(FULL)), x)).map(
+        lambda x: json.dumps(x).encode()
+    )
+)
 def test_any_bytes_are_a_job_or_a_value_error(body):
     try:
         found = decode(body)
@@ -133,7 +141,9 @@ def test_any_bytes_are_a_job_or_a_value_error(body):
 
 
 def test_a_moment_of_another_producer_is_read():
-    assert read(jobName="x", enqueuedAt="2026-11-23T15:45:00+05:45").enqueued_at == datetime(2026, 11, 23, 10, tzinfo=UTC)
+    assert read(jobName="x", enqueuedAt="2026-11-23T15:45:00+05:45").enqueued_at == datetime(
+        2026, 11, 23, 10, tzinfo=UTC
+    )
 
 
 @pytest.mark.parametrize("written", ["2026-11-23T10:00:00", "2026-11-23T10:00:00Z"])

@@ -49,7 +49,14 @@ TREE = {
         DelayNotSupportedError,
     ],
     JobError: [PermanentJobError, TransientJobError, RetryExhaustedError, JobTimeoutError, UnknownJobError],
-    WaybillError: [ConfigurationError, EnqueueError, BrokerUnavailableError, LeaseLostError, DriverClosedError, JobError],
+    WaybillError: [
+        ConfigurationError,
+        EnqueueError,
+        BrokerUnavailableError,
+        LeaseLostError,
+        DriverClosedError,
+        JobError,
+    ],
     BrokerUnavailableError: [EnqueueUnavailableError],
     UnsupportedError: [DelayNotSupportedError],
 }

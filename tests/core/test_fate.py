@@ -121,7 +121,9 @@ async def test_a_job_that_asks_not_to_be_kept_is_dropped_and_logged(recorder, dr
     assert "dropped" in caplog.text
 
 
-@pytest.mark.parametrize("options", [{}, {"retry": False}, {"retry": Retry(dead=False)}], ids=["", "retry=False", "dead=False"])
+@pytest.mark.parametrize(
+    "options", [{}, {"retry": False}, {"retry": Retry(dead=False)}], ids=["", "retry=False", "dead=False"]
+)
 @pytest.mark.parametrize("payload", [b'{"user_id":5}', b"null", b"[]"])
 async def test_an_invalid_payload_is_a_dead_letter_at_once_and_never_run(recorder, driver, options, payload):
     ran = []
@@ -137,7 +139,9 @@ async def test_an_invalid_payload_is_a_dead_letter_at_once_and_never_run(recorde
 
 
 async def test_on_invalid_retry_waits_for_a_newer_worker(recorder, driver, clock):
-    recorder.service.registry.add(define_job(name="x", schema=Welcome, handler=repr, on_invalid="retry", retry=Retry(2, "1s")))
+    recorder.service.registry.add(
+        define_job(name="x", schema=Welcome, handler=repr, on_invalid="retry", retry=Retry(2, "1s"))
+    )
     await driver.enqueue(Message("id1", "default", b'{"jobName":"x"}'))
     await run_until_idle(recorder.service)
     assert await state(driver) == {"delayed": 1}
@@ -317,7 +321,9 @@ UNDECODABLE = [b"", b"{}", b"\xff", b"[" * 1_000_000, b'{"v":2,"jobName":"x"}', 
 async def test_an_undecodable_message_is_a_dead_letter_at_once_and_its_neighbours_flow(recorder, driver, body):
     await driver.enqueue(Message("id0", "default", body))
     assert await recorder.run(lambda: None) == 1
-    assert [(each.message.id, each.message.body, each.reason.code) for each in driver.dead] == [("id0", body, "undecodable")]
+    assert [(each.message.id, each.message.body, each.reason.code) for each in driver.dead] == [
+        ("id0", body, "undecodable")
+    ]
     assert sorted(recorder.hooks) == ["complete", "dead_letter", "start"]
     [(_, job, ctx, error)] = [each for each in recorder.told if each[0] == "dead_letter"]
     assert (job.job_id, job.job_name, job.payload, job.enqueued_at, ctx) == ("id0", None, None, None, None)
@@ -384,14 +390,18 @@ class Evil(Exception):
         raise RuntimeError
 
 
-@pytest.mark.parametrize("error", [Evil(), ValueError("\ud800"), ValueError("a\nb\x1b"), ValueError("%s %d"), ValueError()], ids=range(5))
+@pytest.mark.parametrize(
+    "error", [Evil(), ValueError("\ud800"), ValueError("a\nb\x1b"), ValueError("%s %d"), ValueError()], ids=range(5)
+)
 async def test_any_text_of_an_error_is_kept_as_text(recorder, driver, caplog, error):
     await recorder.run(raising(error)["async"], retry=1)
     assert driver.dead[0].reason.error.encode()
     assert all("\n" not in each.getMessage() and "\x1b" not in each.getMessage() for each in caplog.records)
 
 
-@pytest.mark.parametrize("broken", [lambda n: 1 / 0, lambda n: "soon", lambda n: -timedelta(1)], ids=["raises", "text", "negative"])
+@pytest.mark.parametrize(
+    "broken", [lambda n: 1 / 0, lambda n: "soon", lambda n: -timedelta(1)], ids=["raises", "text", "negative"]
+)
 async def test_a_broken_backoff_does_not_cost_the_job(recorder, driver, broken):
     await recorder.run(raising(ValueError())["async"], retry=Retry(backoff=broken))
     stats = await driver.clone().stats("default")
@@ -411,7 +421,9 @@ async def test_a_worker_refuses_declarations(driver):
         await Worker(service).run()
 
 
-async def test_a_job_refused_by_a_judgement_of_ours_is_neither_lost_nor_holds_its_slot(monkeypatch, recorder, driver, clock):
+async def test_a_job_refused_by_a_judgement_of_ours_is_neither_lost_nor_holds_its_slot(
+    monkeypatch, recorder, driver, clock
+):
     monkeypatch.setattr("waybill.running.execute.fate_of_failure", lambda *args, **kwargs: 1 / 0)
     assert await recorder.run(raising(ValueError())["async"]) == 1
     stats = await driver.clone().stats("default")

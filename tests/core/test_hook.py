@@ -154,14 +154,22 @@ def describe(value):
 @pytest.mark.parametrize("argument", ARGUMENTS)
 async def test_a_function_is_bound_by_name_in_any_order(argument):
     got = []
-    names = [each for each in inspect.signature(getattr(Specs, f"waybill_{ARGUMENTS[argument][0]}")).parameters if each != "self"]
+    names = [
+        each
+        for each in inspect.signature(getattr(Specs, f"waybill_{ARGUMENTS[argument][0]}")).parameters
+        if each != "self"
+    ]
     source = f"lambda {', '.join(reversed(names))}: got.append(dict({', '.join(f'{each}={each}' for each in names)}))"
     await heard(argument, eval(source, {"got": got}))
     [values] = got
     assert describe(values["job"]) == "job"
     assert values.get("ctx") is values.get("context")
     assert values.get("err") is values.get("error")
-    expected = {"error": "error", "result": "enqueue result" if argument == "on_enqueued" else "result", "payload": "payload"}
+    expected = {
+        "error": "error",
+        "result": "enqueue result" if argument == "on_enqueued" else "result",
+        "payload": "payload",
+    }
     assert all(describe(values[name]) == what for name, what in expected.items() if name in values)
 
 
@@ -311,7 +319,7 @@ async def test_a_caller_that_is_cancelled_in_a_hook_is_cancelled(driver):
 
 
 class Around:
-    def __init__(self, name, trace, fault=None, swallow=False):  # noqa: FBT002
+    def __init__(self, name, trace, fault=None, swallow=False):
         self.name, self.trace, self.fault, self.swallow = name, trace, fault, swallow
 
     @hookimpl
@@ -401,5 +409,7 @@ async def test_no_hook_is_told_of_a_job_that_was_not_accepted(driver):
 
 async def test_a_batch_announces_each_accepted_job(driver):
     got = []
-    await JobService(driver, on_enqueued=lambda payload: got.append(payload)).enqueue_batch([(FINE, n) for n in range(3)])
+    await JobService(driver, on_enqueued=lambda payload: got.append(payload)).enqueue_batch(
+        [(FINE, n) for n in range(3)]
+    )
     assert got == [0, 1, 2]

@@ -5,15 +5,57 @@ import sys
 
 import waybill
 
-CONTRACT = """
-Job JobContext JobService JobModule Retry Unique Worker define_job job open_driver hookimpl Session JobExecution
-EnqueueResult BatchResult EnqueueFailure Message Delivery Capabilities QueueDriver DeadReason claims
-ConfigurationError DriverNotFoundError UnsupportedError DuplicateJobNameError EnqueueError InvalidJobPayloadError
-PayloadTooLargeError DuplicateJobError EnqueueRejectedError EnqueueUnknownError EnqueueUnavailableError UnknownQueueError
-InvalidQueueNameError DelayNotSupportedError BrokerUnavailableError LeaseLostError DriverClosedError JobError
-PermanentJobError TransientJobError RetryExhaustedError JobTimeoutError UnknownJobError WaybillError
-""".split()
-UNWANTED = "waybill_sqlite waybill.drivers.memory pytest typer rich click sqlite3 redis tomllib attrs pydantic hypothesis"
+CONTRACT = [
+    "Job",
+    "JobContext",
+    "JobService",
+    "JobModule",
+    "Retry",
+    "Unique",
+    "Worker",
+    "define_job",
+    "job",
+    "open_driver",
+    "hookimpl",
+    "Session",
+    "JobExecution",
+    "EnqueueResult",
+    "BatchResult",
+    "EnqueueFailure",
+    "Message",
+    "Delivery",
+    "Capabilities",
+    "QueueDriver",
+    "DeadReason",
+    "claims",
+    "ConfigurationError",
+    "DriverNotFoundError",
+    "UnsupportedError",
+    "DuplicateJobNameError",
+    "EnqueueError",
+    "InvalidJobPayloadError",
+    "PayloadTooLargeError",
+    "DuplicateJobError",
+    "EnqueueRejectedError",
+    "EnqueueUnknownError",
+    "EnqueueUnavailableError",
+    "UnknownQueueError",
+    "InvalidQueueNameError",
+    "DelayNotSupportedError",
+    "BrokerUnavailableError",
+    "LeaseLostError",
+    "DriverClosedError",
+    "JobError",
+    "PermanentJobError",
+    "TransientJobError",
+    "RetryExhaustedError",
+    "JobTimeoutError",
+    "UnknownJobError",
+    "WaybillError",
+]
+UNWANTED = (
+    "waybill_sqlite waybill.drivers.memory pytest typer rich click sqlite3 redis tomllib attrs pydantic hypothesis"
+)
 
 
 def test_every_name_of_the_contract_is_public():
@@ -30,7 +72,24 @@ def test_nothing_else_is_loaded():
 def test_the_driver_module_gives_authors_every_protocol():
     import waybill.driver
 
-    optional = """EnqueuesBatches AcksBatches NacksBatches ExtendsBatches ReceivesMany ExtendsLease Releases Buries
-    ReadsDeadLetters Counts ListsQueues ListsDelayed Purges Cancels KeepsState Clones Diagnoses""".split()
+    optional = [
+        "EnqueuesBatches",
+        "AcksBatches",
+        "NacksBatches",
+        "ExtendsBatches",
+        "ReceivesMany",
+        "ExtendsLease",
+        "Releases",
+        "Buries",
+        "ReadsDeadLetters",
+        "Counts",
+        "ListsQueues",
+        "ListsDelayed",
+        "Purges",
+        "Cancels",
+        "KeepsState",
+        "Clones",
+        "Diagnoses",
+    ]
     assert [each.__name__ for each in waybill.driver.OPTIONAL] == optional
     assert set(optional) <= set(waybill.driver.__all__)

@@ -28,7 +28,9 @@ def install(tmp_path, monkeypatch):
         info = tmp_path / f"{name}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[{group}]\n{entry} = {module}:{'Driver' if source is MODULE else 'plugin'}\n")
+        (info / "entry_points.txt").write_text(
+            f"[{group}]\n{entry} = {module}:{'Driver' if source is MODULE else 'plugin'}\n"
+        )
 
     yield make
     for name in [name for name, each in sys.modules.items() if str(tmp_path) in str(getattr(each, "__file__", ""))]:

@@ -94,7 +94,7 @@ async def test_retried_dead_letters_start_again_with_attempt_1(service, ids, cou
     assert await service.retry_dead("default", ids) == count
     assert (await service.stats("default")).dead == 3 - count
     assert await run_until_idle(service) == count
-    assert ATTEMPTS == [1] * count
+    assert [1] * count == ATTEMPTS
 
 
 async def test_purging_the_dead_leaves_the_living(service):

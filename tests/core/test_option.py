@@ -59,7 +59,9 @@ def test_backoff_is_a_duration_or_a_function_of_the_attempt():
     assert Retry(backoff=lambda attempt: timedelta(minutes=attempt)).wait(7) == timedelta(minutes=7)
 
 
-@pytest.mark.parametrize("broken", [lambda n: 1 / 0, lambda n: 5, lambda n: None, lambda n: timedelta(-1)], ids=range(4))
+@pytest.mark.parametrize(
+    "broken", [lambda n: 1 / 0, lambda n: 5, lambda n: None, lambda n: timedelta(-1)], ids=range(4)
+)
 def test_a_broken_backoff_function_falls_back_to_the_default(broken, caplog):
     assert timedelta() <= Retry(backoff=broken).wait(1) <= timedelta(seconds=2)
     assert "the default backoff is used" in caplog.text
@@ -94,7 +96,9 @@ def test_a_window_caps_done_where_that_is_said():
     assert (made.until, made.window) == ("done", timedelta(minutes=5))
 
 
-@pytest.mark.parametrize("wrong", [{"until": "never"}, {"until": "window"}, {"on_conflict": "replace"}, {"window": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"until": "never"}, {"until": "window"}, {"on_conflict": "replace"}, {"window": "x"}]
+)
 def test_a_unique_that_does_not_fit_together_is_a_value_error(wrong):
     with pytest.raises(ValueError, match="."):
         Unique(key=str, **wrong)

@@ -82,7 +82,9 @@ TEXTS = ["", "ascii", "café", "e\u0301", "שלום", "\U0001f600", "\x00", "\u2
 NUMBERS = [0, 2**53 - 1, 2**53 + 1, 2**63, 2**64 - 1, -(2**63), -0.0, 5e-324, 1.7976931348623157e308, 0.1]
 
 
-@pytest.mark.parametrize("value", [*TEXTS, *NUMBERS, nested(64), True, None, [], {}, {"": ""}], ids=lambda v: repr(v)[:20])
+@pytest.mark.parametrize(
+    "value", [*TEXTS, *NUMBERS, nested(64), True, None, [], {}, {"": ""}], ids=lambda v: repr(v)[:20]
+)
 async def test_what_json_can_carry_arrives_unchanged(value):
     got = []
     service = JobService(MemoryDriver(), jobs=[define_job(name="any", handler=lambda payload: got.append(payload))])

@@ -15,7 +15,24 @@ from waybill.testing import MemoryDriver, VirtualClock, assert_enqueued, run_unt
 
 JOB = define_job(name="x", handler=lambda: None)
 VALID = ["a", "A", "a.b", "a_b", "a-b", "9", "x" * 64, "dead", "a.dead.b", "a.deadx"]
-INVALID = ["", "x" * 65, ".a", "-a", "_a", "a b", "a:b", "a*", "a/b", "a\n", "a\0", "é", "x.dead", "a.dead", 5, None.__class__]
+INVALID = [
+    "",
+    "x" * 65,
+    ".a",
+    "-a",
+    "_a",
+    "a b",
+    "a:b",
+    "a*",
+    "a/b",
+    "a\n",
+    "a\0",
+    "é",
+    "x.dead",
+    "a.dead",
+    5,
+    None.__class__,
+]
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -181,7 +198,9 @@ async def test_a_worker_serves_all_brokers_and_what_their_jobs_send_to_one_anoth
         if payload:
             await ctx.enqueue("ping", payload - 1, queue="other" if ctx.queue == "default" else "default")
 
-    service = JobService(driver, jobs=[define_job(name="ping", handler=ping)], queues=["default", "other"], drivers={"other": other})
+    service = JobService(
+        driver, jobs=[define_job(name="ping", handler=ping)], queues=["default", "other"], drivers={"other": other}
+    )
     await service.enqueue("ping", 3)
     assert await run_until_idle(service) == 4
     assert ran == [("default", 3), ("other", 2), ("default", 1), ("other", 0)]

@@ -1,6 +1,7 @@
 """service.sync: the same verbs for blocking code, on one background loop per process."""
 
 import asyncio
+import itertools
 import os
 import threading
 import traceback
@@ -61,7 +62,7 @@ def test_it_works_from_many_threads_at_once(service, driver):
         return [service.sync.enqueue(JOB, number * 100 + n).status for n in range(20)]
 
     with ThreadPoolExecutor(10) as pool:
-        assert set(sum(pool.map(send, range(10)), [])) == {"queued"}
+        assert set(itertools.chain.from_iterable(pool.map(send, range(10)))) == {"queued"}
     assert len({each.payload for each in driver.enqueued}) == 200
     assert len(background()) == 1
     service.sync.close()

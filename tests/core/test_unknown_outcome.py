@@ -97,7 +97,9 @@ async def test_it_is_not_repeated_beyond_the_drivers_memory(forgetful, clock):
     assert clock.now() - start < timedelta(seconds=3)
 
 
-@pytest.mark.parametrize("error", [EnqueueRejectedError("full"), DriverClosedError("closed"), OSError("broken")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [EnqueueRejectedError("full"), DriverClosedError("closed"), OSError("broken")], ids=repr
+)
 async def test_whatever_a_repeat_says_the_first_one_may_have_been_stored(forgetful, clock, error):
     with pytest.raises(EnqueueUnknownError) as caught:
         await passing(clock, JobService(forgetful(EnqueueUnknownError("x"), error)).enqueue(JOB))

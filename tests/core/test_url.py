@@ -95,7 +95,17 @@ def test_a_missing_option_is_refused_by_name():
         BrokerUrl.parse("x://").options(Needed)
 
 
-MALFORMED = ["", "redis", "redis:/h", "://h", "re dis://h", "redis://h:port", "redis://h:0", "redis://h:65536", "redis://h:-1"]
+MALFORMED = [
+    "",
+    "redis",
+    "redis:/h",
+    "://h",
+    "re dis://h",
+    "redis://h:port",
+    "redis://h:0",
+    "redis://h:65536",
+    "redis://h:-1",
+]
 
 
 @pytest.mark.parametrize("url", MALFORMED)

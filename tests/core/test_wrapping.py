@@ -13,10 +13,16 @@ from waybill.envelope import unwrap, wrap
 JOB = b'{"v":1,"jobName":"x","jobId":"id1","payload":{"a":[1]}}'
 DUE = datetime(2026, 1, 1, 12, tzinfo=UTC)
 text = st.text(st.characters(exclude_categories=["Cs"]))
-names = st.sampled_from(["jobName", "jobId", "id", "priority", "unique", "group", "headers", "due", "attempts", "raw", "x"])
-documents = st.recursive(st.none() | st.booleans() | st.integers(-9, 10**30) | text, lambda x: st.lists(x) | st.dictionaries(names, x))
+names = st.sampled_from(
+    ["jobName", "jobId", "id", "priority", "unique", "group", "headers", "due", "attempts", "raw", "x"]
+)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 10**30) | text, lambda x: st.lists(x) | st.dictionaries(names, x)
+)
 bodies = st.binary() | documents.map(lambda each: json.dumps(each).encode())
-windows = st.timedeltas(timedelta(), timedelta(days=9999)).map(lambda d: timedelta(milliseconds=d // timedelta(milliseconds=1)))
+windows = st.timedeltas(timedelta(), timedelta(days=9999)).map(
+    lambda d: timedelta(milliseconds=d // timedelta(milliseconds=1))
+)
 uniques = st.builds(UniqueKey, text, st.sampled_from(["done", "start", "window"]), st.none() | windows)
 messages = st.builds(
     Message,

@@ -46,7 +46,7 @@ def refused(waybill):
         (["worker", "shop"], "module:object"),
         (["worker", "shop:"], "module:object"),
         (["worker", "nowhere.jobs:service"], "no module 'nowhere'"),
-        (["worker", "shop:servise"], "did you mean 'service'?"),
+        (["worker", "shop:servic"], "did you mean 'service'?"),
         (["worker", "shop:LEDGER"], "JobService"),
         (["worker", "shop:note"], "JobService"),
         (["queues", *APP, "--app-dir", "nowhere"], "nowhere"),

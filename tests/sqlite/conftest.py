@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,8 +19,10 @@ NOW = timedelta()
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "jobs.db"
+def path():
+    """A file alone in its directory; not in tmp_path, whose name may be too long for sockets."""
+    with tempfile.TemporaryDirectory(prefix="waybill-") as directory:
+        yield Path(directory).resolve() / "jobs.db"
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ class Stall:
 
     def __init__(self, driver):
         self.reached, self.go_on = threading.Event(), threading.Event()
-        driver._writer.post(self.verb)
+        driver._database.writer.post(self.verb)
 
     def verb(self, store):
         self.reached.set()
@@ -66,18 +66,18 @@ async def test_a_receive_cancelled_inside_its_transaction_puts_back_what_it_took
 
 async def test_a_receive_whose_jobs_come_together_with_its_cancellation_puts_them_back(driver, take, message):
     await driver.enqueue(message())
-    submit = driver._writer._submit
+    submit = driver._database.writer._submit
 
     def submit_and_cancel(*arguments):
         call = submit(*arguments)
         call.future.add_done_callback(lambda _: task.cancel())
         return call
 
-    driver._writer._submit = submit_and_cancel
+    driver._database.writer._submit = submit_and_cancel
     task = receiving(driver)
     with pytest.raises(asyncio.CancelledError):
         await task
-    driver._writer._submit = submit
+    driver._database.writer._submit = submit
     assert [each.attempt for each in await take()] == [1]
 
 
@@ -87,7 +87,7 @@ async def test_a_receive_cancelled_while_it_waits_leaves_no_trace(driver, take, 
     await cancelled(task)
     await driver.enqueue(message())
     assert [each.attempt for each in await take()] == [1]
-    assert not driver._waiting._waiters
+    assert not driver._database.waiting._waiters
 
 
 async def test_no_job_is_lost_however_often_receives_are_cancelled(connect, message):
@@ -142,8 +142,8 @@ async def test_a_call_that_fails_fails_alone_and_the_others_of_its_transaction_a
         raise ZeroDivisionError
 
     good = [asyncio.create_task(driver.enqueue(message())) for _ in range(3)]
-    bad = asyncio.create_task(driver._writer.call(broken))
-    bad_statement = asyncio.create_task(driver._write(lambda store: store.execute("SELECT nonsense")))
+    bad = asyncio.create_task(driver._database.writer.call(broken))
+    bad_statement = asyncio.create_task(driver._database.write(lambda store: store.execute("SELECT nonsense")))
     good += [asyncio.create_task(driver.enqueue(message())) for _ in range(3)]
     await asyncio.sleep(0)
     stall.go_on.set()

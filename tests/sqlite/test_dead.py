@@ -84,10 +84,10 @@ async def test_purge_dead_counts_and_leaves_the_rest(driver, message, take):
 
 async def test_many_letters_are_retried_and_purged_in_several_transactions(driver, message, take):
     await driver.enqueue_batch([(message(), None) for _ in range(4500)])
-    await driver._writer.call(bury_all, await take(4500))
+    await driver._database.writer.call(bury_all, await take(4500))
     assert await driver.retry_dead("q", None) == 4500
     assert (await driver.stats("q")).ready == 4500
-    await driver._writer.call(bury_all, await take(4500))
+    await driver._database.writer.call(bury_all, await take(4500))
     assert await driver.purge_dead("q") == 4500
     assert await driver.stats("q") == QueueStats(0, 0, 0, 0)
 

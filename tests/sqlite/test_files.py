@@ -218,7 +218,7 @@ async def test_what_may_only_be_read_is_refused(connect, public_directory, case)
 
 async def test_a_full_disk_refuses_an_enqueue_whole_and_heals(connect, path, message):
     driver = await connect()
-    pages = await driver._writer.call(lambda store: store.execute("PRAGMA page_count").fetchone()[0])
+    pages = await driver._database.writer.call(lambda store: store.execute("PRAGMA page_count").fetchone()[0])
     await limit_pages(driver, pages + 20)
     accepted, refused = [], None
     while refused is None:
@@ -242,12 +242,14 @@ async def test_a_full_disk_refuses_an_enqueue_whole_and_heals(connect, path, mes
 
 
 async def limit_pages(driver, pages):
-    await driver._writer.call(lambda store: store.execute(f"PRAGMA max_page_count = {pages}").fetchone() and None)
+    await driver._database.writer.call(
+        lambda store: store.execute(f"PRAGMA max_page_count = {pages}").fetchone() and None
+    )
 
 
 async def test_a_write_that_is_refused_is_told_and_the_connection_made_anew(connect, message):
     driver = await connect()
-    await driver._writer.call(lambda store: store.execute("PRAGMA query_only = on") and None)
+    await driver._database.writer.call(lambda store: store.execute("PRAGMA query_only = on") and None)
     with pytest.raises(EnqueueRejectedError, match="read-only.*Nothing was stored"):
         await driver.enqueue(message())
     assert await driver.enqueue(message("accepted")) == "accepted"
@@ -273,7 +275,7 @@ async def test_no_sqlite_error_escapes_from_any_verb(connect, message, path):
     driver = await connect()
     await driver.enqueue(message())
     [held] = await driver.receive("q", limit=1, wait=NOW)
-    await driver._writer.call(drop_all)
+    await driver._database.writer.call(drop_all)
     reason = DeadReason("permanent", "", 1, driver.clock.now())
     verbs = [
         driver.ack(held), driver.nack(held), driver.release(held), driver.extend(held), driver.bury(held, reason),

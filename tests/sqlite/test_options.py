@@ -76,9 +76,9 @@ async def test_the_options_reach_sqlite(connect):
     def pragmas(store):
         return [store.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "cache_size")]
 
-    assert await driver._writer.call(pragmas) == ["wal", 2, -3072]
+    assert await driver._database.writer.call(pragmas) == ["wal", 2, -3072]
     driver = await connect(durability="normal")
-    assert await driver._writer.call(pragmas) == ["wal", 1, -16384]
+    assert await driver._database.writer.call(pragmas) == ["wal", 1, -16384]
 
 
 async def test_a_relative_path_is_that_of_the_opening(connect, tmp_path, monkeypatch, message):

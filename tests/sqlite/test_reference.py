@@ -94,7 +94,7 @@ def advance(chance, clock, pairs):
         if isinstance(driver, MemoryDriver):
             await driver.receive_many("ab", limit=0, wait=NOW)
         else:
-            await driver._writer.call(bring_all_forward)
+            await driver._database.writer.call(bring_all_forward)
 
     return notice
 

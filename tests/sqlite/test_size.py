@@ -21,7 +21,7 @@ async def fill(driver, kinds):
             ((q, f"{job_id}-{state}-{grp}", state, at, grp) for q, job_id, state, at, grp in rows),
         )
 
-    await driver._writer.call(insert)
+    await driver._database.writer.call(insert)
 
 
 async def times(driver, rounds, limit):

@@ -64,7 +64,7 @@ async def test_values_that_have_ended_do_not_pile_up(driver, clock):
     for number in range(50):
         await driver.state_put(f"k{number}", b"", expect=None, ttl=timedelta(seconds=10))
         clock.advance(1)
-    kept = await driver._writer.call(lambda store: store.execute("SELECT count(*) FROM state").fetchone()[0])
+    kept = await driver._database.writer.call(lambda store: store.execute("SELECT count(*) FROM state").fetchone()[0])
     assert kept <= 11
 
 
@@ -84,8 +84,6 @@ async def test_keys_are_listed_in_order_page_by_page(driver):
 
 async def test_one_of_many_racers_wins(driver, connect, clock):
     drivers = [driver, await connect(clock=clock), await connect(clock=clock)]
-    won = await asyncio.gather(
-        *(drivers[n % 3].state_put("leader", str(n).encode(), expect=None) for n in range(30))
-    )
+    won = await asyncio.gather(*(drivers[n % 3].state_put("leader", str(n).encode(), expect=None) for n in range(30)))
     [version] = [each for each in won if each is not None]
     assert (await driver.state_get("leader")).version == version

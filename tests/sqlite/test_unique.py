@@ -139,5 +139,7 @@ async def test_keys_that_have_ended_do_not_pile_up(driver, taken, clock, path):
     for number in range(50):
         assert await taken(f"k{number}", "window", timedelta(seconds=10)) is None
         clock.advance(1)
-    keys = await driver._writer.call(lambda store: store.execute("SELECT count(*) FROM unique_key").fetchone()[0])
+    keys = await driver._database.writer.call(
+        lambda store: store.execute("SELECT count(*) FROM unique_key").fetchone()[0]
+    )
     assert keys <= 11

@@ -1,5 +1,6 @@
 """Each verb of the protocol, on a virtual clock."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -272,6 +273,17 @@ async def test_a_clone_accepts_the_receipts_of_its_original(driver, take, messag
     clock.advance("50s")
     assert await take() == []
     await driver.ack(extended)
+
+
+async def test_receipts_differ_although_two_processes_seeded_their_random_numbers_alike(driver, take, message, clock):
+    await driver.enqueue(message())
+    random.seed(1)
+    [stale] = await take()
+    clock.advance("61s")
+    random.seed(1)
+    await take()
+    with pytest.raises(LeaseLostError):
+        await driver.ack(stale)
 
 
 # -- looking and clearing ------------------------------------------------------------------------------

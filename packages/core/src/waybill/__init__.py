@@ -47,7 +47,8 @@ from .errors import (
 )
 from .hooks import JobExecution, hookimpl
 from .jobs.context import JobContext
-from .jobs.job import Call, Job, define_job, job
+from .jobs.define import define_job, job
+from .jobs.job import Call, Job
 from .jobs.options import JobOptions, Unique
 from .jobs.registry import JobModule, JobRegistry
 from .result import BatchResult, EnqueueFailure, EnqueueResult

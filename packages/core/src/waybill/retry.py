@@ -30,6 +30,11 @@ def exponential_backoff(attempt: int) -> timedelta:
     return ceiling * random.random()
 
 
+def soon(attempt: int, longest: timedelta) -> timedelta:
+    """The same for what cannot wait: between nothing and 0.2 s, 0.4 s, 0.8 s … up to *longest*, at random."""
+    return min(longest, timedelta(seconds=0.1 * 2.0 ** min(attempt, 12))) * random.random()  # noqa: S311
+
+
 Errors: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from random import getrandbits
+from secrets import randbits
 from typing import Any, Final, NamedTuple
 
-from waybill.driver import Delivery
+from waybill.driver import Delivery, Message
 
 from . import rows
 from .sql import statements
@@ -29,7 +29,7 @@ class Taken(NamedTuple):
 def receive(store: Store, queues: Sequence[str], limit: int) -> Taken:
     """Lease up to *limit* jobs, the first queues' first, by priority and age."""
     now = store.now()
-    until, token = now + store.lease, getrandbits(62)
+    until, token = now + store.lease, randbits(62)
     deliveries: list[Delivery] = []
     for queue in queues:
         number = store.number(queue)
@@ -66,7 +66,8 @@ def promote(store: Store, queue: str, number: int, groups: Iterable[str | None])
             store.changed.add(queue)
 
 
-def _begun(store: Store, queue: str, number: int, seq: int, columns: list[Any]) -> Any:
+def _begun(store: Store, queue: str, number: int, seq: int, columns: list[Any]) -> Message:
+    """The message of a row that was just leased; a key held until the start is free from now on."""
     if columns[-1] is None:
         (columns[-1],) = store.execute(SQL.large_body, (seq,)).fetchone()
     message = rows.message(queue, columns)

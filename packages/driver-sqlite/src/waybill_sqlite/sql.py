@@ -12,7 +12,7 @@ _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 def text(name: str) -> str:
     """The file `<name>.sql` beside this one."""
-    return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return files("waybill_sqlite").joinpath(f"{name}.sql").read_text(encoding="utf-8")
 
 
 def statements(name: str) -> Any:

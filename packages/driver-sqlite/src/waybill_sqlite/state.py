@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from random import getrandbits
+from secrets import randbits
 from typing import Final
 
 from waybill.driver import Page, StateEntry, StateValue
@@ -22,18 +22,18 @@ def state_get(store: Store, key: str) -> StateValue | None:
 
 def state_put(store: Store, key: str, value: bytes, expect: int | None, ttl: timedelta | None) -> int | None:
     """Store it if the version is as expected; its new version, which never was there before."""
-    now = store.now()
+    now, version = store.now(), randbits(62)
     put = {
         "key": key,
         "value": value,
-        "version": getrandbits(62),
+        "version": version,
         "expect": expect,
         "ends": None if ttl is None else min(now + micros(ttl), LAST),
         "now": now,
     }
     changed = store.execute(SQL.insert if expect is None else SQL.update, put).rowcount
     store.execute(SQL.forget_ended, (now,))
-    return put["version"] if changed else None  # type: ignore[return-value]
+    return version if changed else None
 
 
 def state_delete(store: Store, key: str, expect: int) -> bool:

@@ -14,12 +14,8 @@ from waybill.timing import Clock
 from .failures import MovedError
 from .gate import Gate
 
-READY: Final = 0
-LEASED: Final = 1
-RETRY: Final = 2
-DELAYED: Final = 3
-BEHIND: Final = 4
-"""The states of a job; schema.sql tells what they mean."""
+READY, DELAYED, BEHIND = 0, 3, 4
+"""Three of the states of a job; schema.sql tells what they mean."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -107,7 +103,7 @@ class Store:
     def close(self) -> None:
         """Tidy up the write-ahead log and let go of the file."""
         try:
-            if self.writes:
+            if self.writes and self._identify() == self._identity:
                 self.gate.acquire()
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error:
@@ -142,9 +138,8 @@ class Store:
         """The number under which a queue is kept; a new one if need be."""
         number = self.number(queue)
         if number is None:
-            self.execute("INSERT INTO queue (name) VALUES (?)", (queue,))
-            number = self.number(queue)
-            assert number is not None
+            (number,) = self.execute("INSERT INTO queue (name) VALUES (?) RETURNING number", (queue,)).fetchone()
+            self._numbers[queue] = number
         return number
 
     def _identify(self) -> tuple[int, int]:

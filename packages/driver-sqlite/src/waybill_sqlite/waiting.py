@@ -96,7 +96,7 @@ class Waiting:
             self.how += f", as no socket can be made ({error})"
         else:
             self.how = "unix datagram socket"
-            self._loop.call_soon_threadsafe(self._loop.add_reader, self._ears, self._heard)
+            self._loop.call_soon_threadsafe(self._loop.add_reader, self._ears, self._hear, self._ears)
 
     def announce(self, store: Store, queues: set[str]) -> None:
         """*thread*: These queues were changed and committed."""
@@ -129,12 +129,11 @@ class Waiting:
             self._bell = Bell(directory_for(store.path))
         return self._bell
 
-    def _heard(self) -> None:
+    def _hear(self, ears: socket.socket) -> None:
         queues: set[str] = set()
-        assert self._ears is not None
         with contextlib.suppress(BlockingIOError):
             while True:
-                datagram = self._ears.recv(65_536)
+                datagram = ears.recv(65_536)
                 if datagram == ALL:
                     self.wake(None)
                 queues.update(datagram.decode(errors="replace").split("\n"))

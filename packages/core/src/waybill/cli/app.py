@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version as installed_version
 from typing import Annotated
 
 import typer
@@ -45,25 +46,18 @@ for name, verb in about_the_dead.items():
     dead_letters.command(name)(takes_settings(verb))
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        say(f"waybill {version('waybill')} on Python {sys.version.split()[0]}")
-        raise typer.Exit
-
-
 @app.callback(invoke_without_command=True)
 @takes_settings
 def _start(
     settings: Settings,
     *,
     ctx: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     ctx.obj = settings
+    if version:
+        say(f"waybill {installed_version('waybill')} on Python {sys.version.split()[0]}")
+        raise typer.Exit
     if ctx.invoked_subcommand is None:
         say(ctx.get_help())
 

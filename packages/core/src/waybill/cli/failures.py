@@ -19,7 +19,7 @@ from ..errors import (
 )
 from .output import plain
 
-# What typer raises about the command line. Its versions take it from click or carry it themselves; this is both.
+# What typer raises about the command line, which it gives no public name: its own copy of click has it.
 _Misuse: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
 
 _ARGUMENTS = (

@@ -11,7 +11,7 @@ from ..timing import format_moment
 from .output import plain
 from .settings import LogFormat, LogLevel, Settings
 
-_TEXT: Final = "%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s"
+_TEXT: Final = "%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s%(of_the_job)s"
 _OF_THE_JOB: Final = ("job_id", "job_name", "queue", "attempt")
 
 
@@ -29,14 +29,11 @@ def configure_logging(settings: Settings) -> None:
 class _Text(logging.Formatter):
     """A line a person reads; what a job logs ends with the job."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        line = super().formatMessage(record)
-        if record.name != "waybill.job" or not hasattr(record, "job_id"):
-            return line
-        values = vars(record)
-        return f"{line} [{values['job_name']!r} {values['job_id']!r} attempt {values['attempt']}]"
-
     def format(self, record: logging.LogRecord) -> str:
+        values = vars(record)
+        record.of_the_job = ""
+        if record.name == "waybill.job" and "job_id" in values:
+            record.of_the_job = f" [{values['job_name']!r} {values['job_id']!r} attempt {values['attempt']}]"
         # What a job logs or raises may come from outside: no control character gets as far as the terminal.
         return "\n".join(plain(line) for line in super().format(record).split("\n"))
 

@@ -40,7 +40,7 @@ class Handler:
         """
         if not callable(function):
             raise ConfigurationError(f"{job_name}: the handler {function!r} cannot be called")
-        called = function if inspect.isroutine(function) else getattr(function, "__call__", function)
+        called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
         if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
             raise ConfigurationError(f"{job_name}: a handler returns; this one yields. Enqueue a job for each item")
         try:

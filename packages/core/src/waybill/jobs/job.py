@@ -1,13 +1,13 @@
-"""Defining jobs: one `Job` value, written as a call, a decorator or a class."""
+"""What a job is: one `Job` value, written as a class here, or as a call or a decorator in `define.py`."""
 
 from __future__ import annotations
 
 import sys
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Literal, cast, overload
+from typing import Any, Generic, Literal, cast, overload
 
 from typing_extensions import TypedDict, TypeVar, Unpack
 
@@ -18,11 +18,8 @@ from ..retry import Retry
 from ..timing import Duration, Moment, parse_duration
 from .current import find_service
 from .handler import UNKNOWN, Handler
-from .options import OPTION_NAMES, JobOptions, JobOptionsInput, Unique
+from .options import OPTION_NAMES, JobOptions, Unique
 from .payload import Schema
-
-if TYPE_CHECKING:
-    from .context import JobContext
 
 P = TypeVar("P", default=Any)
 R = TypeVar("R", default=Any)
@@ -82,12 +79,12 @@ class Job(Generic[P, R]):
         super().__init_subclass__(**kwargs)
         if "name" not in vars(cls):
             cls.name = cls.__name__
-        _refuse_unnamed(cls.name)
+        refuse_unnamed(cls.name)
         # Whatever is wrong with the class is told where it is defined, not where it is first used.
         probe = object.__new__(cls)
         _ = probe.options, probe.handler
         if "schema" not in vars(cls):
-            kind = _payload_type(probe.handler, {**sys._getframe(1).f_locals, **vars(cls)})
+            kind = payload_type_of(probe.handler, {**sys._getframe(1).f_locals, **vars(cls)})
             cls.schema = _type_argument(cls) if kind is UNKNOWN else kind
         _ = probe.payload_schema
 
@@ -248,7 +245,8 @@ class At:
     when: Moment
 
 
-def _payload_type(handler: Handler | None, namespace: Mapping[str, Any]) -> Any:
+def payload_type_of(handler: Handler | None, namespace: Mapping[str, Any]) -> Any:
+    """The annotation of the handler's payload, UNKNOWN where there is none."""
     return UNKNOWN if handler is None else handler.payload_type(namespace)
 
 
@@ -263,123 +261,11 @@ def _type_argument(cls: type[Job[Any, Any]]) -> Any:
     return getattr(cls, "schema", None)
 
 
-# -- the other two front ends ----------------------------------------------------------------------------
-
-Async = Callable[..., Awaitable[R]]
-
-
-@overload
-def define_job(
-    *, name: str, handler: Callable[..., Awaitable[R]], schema: type[P], **options: Unpack[JobOptionsInput]
-) -> Job[P, R]: ...
-@overload
-def define_job(
-    *, name: str, handler: Callable[..., R], schema: type[P], **options: Unpack[JobOptionsInput]
-) -> Job[P, R]: ...
-@overload
-def define_job(
-    *, name: str, handler: None = ..., schema: type[P], **options: Unpack[JobOptionsInput]
-) -> Job[P, Any]: ...
-@overload
-def define_job(
-    *,
-    name: str | None = ...,
-    handler: Callable[[P, JobContext], Awaitable[R]],
-    **options: Unpack[JobOptionsInput],
-) -> Job[P, R]: ...
-@overload
-def define_job(
-    *, name: str | None = ..., handler: Callable[[P], Awaitable[R]], **options: Unpack[JobOptionsInput]
-) -> Job[P, R]: ...
-@overload
-def define_job(
-    *,
-    name: str | None = ...,
-    handler: Callable[..., Any] | None = ...,
-    schema: Any = ...,
-    **options: Unpack[JobOptionsInput],
-) -> Job[Any, Any]: ...
-def define_job(
-    *,
-    name: str | None = None,
-    handler: Callable[..., Any] | None = None,
-    schema: Any = UNKNOWN,
-    **options: Any,
-) -> Job[Any, Any]:
-    """Define a job.
-
-    Args:
-        name: how messages name it; the function's name by default.
-        handler: `async def` or plain; takes the payload, a JobContext, both or neither. None: a declaration.
-        schema: the payload's type; by default the annotation of the handler's payload; None: any JSON.
-        options: queue, retry, timeout, unique, group, priority, delay, dead_letter_queue, on_invalid, aliases.
+def refuse_unnamed(name: object) -> None:
+    """Make sure of a job's name.
 
     Raises:
-        ConfigurationError: the handler's shape or an option is refused; the message tells the cure.
+        ConfigurationError: it is empty, or no text.
     """
-    return _define(name, handler, schema, options, sys._getframe(1).f_locals)
-
-
-def _define(
-    name: str | None,
-    function: Callable[..., Any] | None,
-    schema: Any,
-    options: Mapping[str, Any],
-    namespace: Mapping[str, Any],
-) -> Job[Any, Any]:
-    name = name or getattr(function, "__name__", None)
-    _refuse_unnamed(name)
-    JobOptions.parse(options)
-    made: Job[Any, Any] = Job()
-    vars(made).update({**options, "name": name, "__doc__": function.__doc__ if function else None})
-    if function is not None:
-        vars(made).update(handle=function, __wrapped__=function, __module__=getattr(function, "__module__", None))
-    if schema is UNKNOWN:
-        kind = _payload_type(made.handler, namespace)
-        schema = None if kind is UNKNOWN else kind
-    vars(made)["schema"] = schema
-    _ = made.options, made.handler, made.payload_schema
-    return made
-
-
-def _refuse_unnamed(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise ConfigurationError("a job needs a name=, or a function that has one")
-
-
-class _Decorator:
-    """`@job`, and `@job(name=..., ...)`."""
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = options
-
-    @overload
-    def __call__(self, function: Callable[[JobContext], Awaitable[R]], /) -> Job[None, R]: ...
-    @overload
-    def __call__(self, function: Callable[[], Awaitable[R]], /) -> Job[None, R]: ...
-    @overload
-    def __call__(self, function: Callable[[P, JobContext], Awaitable[R]], /) -> Job[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[[JobContext], R], /) -> Job[None, R]: ...
-    @overload
-    def __call__(self, function: Callable[[P], Awaitable[R]], /) -> Job[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[[], R], /) -> Job[None, R]: ...
-    @overload
-    def __call__(self, function: Callable[[P, JobContext], R], /) -> Job[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[[P], R], /) -> Job[P, R]: ...
-    @overload
-    def __call__(
-        self, *, name: str | None = ..., schema: Any = ..., **options: Unpack[JobOptionsInput]
-    ) -> _Decorator: ...
-    def __call__(self, *function: Callable[..., Any], **options: Any) -> Any:
-        given = {**self._options, **options}
-        if not function:
-            return _Decorator(given)
-        name, schema = given.pop("name", None), given.pop("schema", UNKNOWN)
-        return _define(name, function[0], schema, given, sys._getframe(1).f_locals)
-
-
-job = _Decorator({})
-"""Turn a function into a job: `@job`, or `@job(name="send-welcome", queue="emails", retry=5)`."""

@@ -22,12 +22,13 @@ from ..errors import (
     RetryExhaustedError,
     UnknownJobError,
 )
-from ..hooks import Hooks, JobExecution
+from ..hooks import JobExecution
 from ..jobs.context import Flag, JobContext
 from ..jobs.current import current_context
 from ..jobs.handler import Handler
 from ..jobs.payload import PayloadError
 from ..jobs.registry import Registered
+from ..plugins import Hooks
 from ..retry import Retry
 from ..sending.inline import call_in_thread
 from .fate import Again, Dead, Done, Dropped, Fate, Lost, Released, describe, fate_of_failure
@@ -53,7 +54,7 @@ class Executor:
         shutting_down: what handlers see as `ctx.shutting_down`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all that a run needs, made by one worker
         self, service: JobService, hooks: Hooks, services: Any, pool: ThreadPool, threads: int, shutting_down: Flag
     ) -> None:
         self._service, self._hooks, self._services = service, hooks, services

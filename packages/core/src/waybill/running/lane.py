@@ -11,7 +11,7 @@ from typing import Final
 
 from ..driver import Delivery
 from ..errors import BrokerUnavailableError, ConfigurationError, DriverClosedError, WaybillError
-from ..retry import exponential_backoff
+from ..retry import exponential_backoff, soon
 from ..sending.connection import Connection
 from ..timing import ZERO, sleep
 from .execute import Executor
@@ -69,7 +69,7 @@ class Lane:
                 raise
             except Exception as error:
                 failures += 1
-                pause = min(exponential_backoff(failures) / 10, _LONGEST_PAUSE)
+                pause = soon(failures, _LONGEST_PAUSE)
                 known = isinstance(error, BrokerUnavailableError)
                 _logger.warning(
                     "receiving from %s failed and is tried again in %.1f s: %s",

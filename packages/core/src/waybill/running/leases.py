@@ -69,7 +69,8 @@ class Leases:
 
     async def _serve_on_own_loop(self, ready: Future[None]) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None and isinstance(self._connection.driver, Clones)
+        assert task is not None
+        assert isinstance(self._connection.driver, Clones)
         driver = self._connection.driver.clone()
         try:
             await driver.open()
@@ -123,7 +124,7 @@ class Leases:
     def _is_due(self, delivery: Delivery, now: datetime) -> bool:
         if delivery.leased_until is None or self._lease is None:
             return True
-        return delivery.leased_until - now < self._lease * 2 / 3
+        return delivery.leased_until - now <= self._lease * 2 / 3
 
     def _renewed(self, run: Run, outcome: Delivery | BaseException, clock: Clock) -> None:
         if isinstance(outcome, Delivery):

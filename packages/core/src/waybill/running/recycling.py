@@ -45,6 +45,6 @@ def resident_bytes() -> int:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
     try:
-        return int(os.read(fd, 200).split()[1]) * resource.getpagesize()
+        return int(os.pread(fd, 200, 0).split()[1]) * resource.getpagesize()
     finally:
         os.close(fd)

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..driver import Delivery
 from ..errors import BrokerUnavailableError, EnqueueUnknownError, LeaseLostError, WaybillError
-from ..retry import exponential_backoff
+from ..retry import soon
 from ..sending.connection import Connection
 from ..timing import sleep
 from .fate import Again, Dead, Done, Dropped, Fate, Released
@@ -40,7 +40,7 @@ async def settle(connection: Connection, run: Run, fate: Fate) -> bool:
                 _log_unsettled(run, error)
             return attempt > 1
         except (BrokerUnavailableError, EnqueueUnknownError) as error:  # the latter: of a copy to the dead letters
-            pause = min(exponential_backoff(attempt) / 20, _LONGEST_PAUSE)
+            pause = soon(attempt, _LONGEST_PAUSE)
             if clock.now() + pause >= deadline:
                 _log_unsettled(run, error)
                 return False

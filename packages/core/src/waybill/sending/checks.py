@@ -29,7 +29,7 @@ def check_jobs(
 def _mismatches(registered: Registered, able: Capabilities, queues: Sequence[str] | None) -> Iterator[str]:
     name, options = registered.job.name, registered.job.options
     if queues is not None and registered.queue not in queues:
-        yield f"{name}: its queue {registered.queue!r} is not among {', '.join(queues)}: add it to queues=, or move the job"
+        yield f"{name}: its queue {registered.queue!r} is not among {', '.join(queues)}: add it, or move the job"
     if options.delay is not None and able.max_delay is not None and options.delay > able.max_delay:
         yield (
             f"{name}: delay={options.delay} is above the broker's {able.max_delay}: "

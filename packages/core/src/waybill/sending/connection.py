@@ -38,7 +38,7 @@ from ..errors import (
 )
 from ..jobs.options import PRIORITIES
 from ..queues import dead_queue
-from ..retry import exponential_backoff
+from ..retry import soon
 from ..timing import ZERO, Clock, format_moment, sleep
 from .coalescer import Coalescer, one_each
 
@@ -174,7 +174,7 @@ class Connection:
         attempt = 0
         while True:
             attempt += 1
-            wait = min(exponential_backoff(attempt) / 10, _LONGEST_PAUSE)
+            wait = soon(attempt, _LONGEST_PAUSE)
             if self.clock.monotonic() - start + wait.total_seconds() >= patience:
                 if error.job_id == parcel[0].id:
                     raise error
@@ -227,16 +227,21 @@ class Connection:
         if wait <= ZERO:
             return []
         waiting = [asyncio.ensure_future(self.driver.receive(queue, limit=1, wait=wait)) for queue in queues]
-        wanted = 0
+        interrupted = False
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            wanted = limit
-        finally:
-            for each in waiting:
-                each.cancel()
-            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-            found = [one for outcome in outcomes if not isinstance(outcome, BaseException) for one in outcome]
-            await self._release_all(found[wanted:])
+        except asyncio.CancelledError:
+            interrupted = True
+        interrupted |= await _cancelled(waiting)
+        outcomes = [None if each.cancelled() else each.exception() or each.result() for each in waiting]
+        found = [one for outcome in outcomes if isinstance(outcome, Sequence) for one in outcome]
+        try:
+            await self._release_all(found if interrupted else found[limit:])
+        except asyncio.CancelledError:
+            interrupted = True
+            await self._release_all(found)
+        if interrupted:
+            raise asyncio.CancelledError
         failures = [each for each in outcomes if isinstance(each, Exception)]
         if failures and not found:
             raise failures[0]
@@ -295,3 +300,16 @@ class Connection:
         )  # fmt: skip
         await self.driver.enqueue(copy)
         await self.ack(delivery)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Sequence[Delivery]]]) -> bool:
+    """Cancel tasks and wait for their end, as they may hold deliveries; whether the caller was cancelled meanwhile."""
+    for each in tasks:
+        each.cancel()
+    interrupted = False
+    while not all(each.done() for each in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            interrupted = True
+    return interrupted

@@ -7,7 +7,7 @@ import time
 from random import Random
 
 # Of our own, as an application may seed the shared one. Unique is enough: nobody has to be kept from guessing.
-_noise = Random()
+_noise = Random()  # noqa: S311
 # Two of the digit's bits are noise, the others say that this is such a UUID.
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 if hasattr(os, "register_at_fork"):

@@ -225,7 +225,8 @@ def _unique(name: str, unique: Unique[Any], parsed: Any) -> UniqueKey | None:
     key = _computed(name, "unique key", unique.key, parsed)
     if key is None:
         return None
-    assert unique.until is not None and not isinstance(unique.window, str)
+    assert unique.until is not None
+    assert not isinstance(unique.window, str)
     return UniqueKey(f"{name}:{key}", unique.until, unique.window)
 
 

@@ -12,10 +12,11 @@ from typing_extensions import ParamSpec, Unpack
 from ..config import load_config
 from ..driver import DeadLetter, Page, QueueDriver, QueueStats
 from ..errors import ConfigurationError, DuplicateJobError, EnqueueError, as_enqueue_error
-from ..hooks import Hooks, JobExecution
+from ..hooks import JobExecution
 from ..jobs.current import current_service, live_services
 from ..jobs.job import At, Call, Job, SendOptions
 from ..jobs.registry import AnyJob, JobModule, JobRegistry
+from ..plugins import Hooks
 from ..queues import checked_queue_name
 from ..result import BatchResult, EnqueueResult
 from ..retry import Retry

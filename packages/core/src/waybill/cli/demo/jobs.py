@@ -10,10 +10,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import PermanentJobError, TransientJobError
-from ...jobs.context import JobContext
-from ...jobs.job import job
-from ...sending.service import JobService
+from waybill import JobContext, JobService, PermanentJobError, TransientJobError, job
+
 from .ledger import Ledger
 
 LEDGER = "WAYBILL_DEMO_LEDGER"

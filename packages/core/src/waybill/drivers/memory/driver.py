@@ -69,7 +69,7 @@ class MemoryDriver:
 
     def clone(self) -> MemoryDriver:
         twin = copy.copy(self)  # with what a subclass has added
-        twin._closed = False
+        twin._closed = False  # noqa: SLF001 - its own kind
         return twin
 
     @property
