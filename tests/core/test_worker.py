@@ -389,7 +389,8 @@ async def test_a_driver_that_breaks_in_an_unforeseen_way_is_asked_again(driver, 
         await until(lambda: RAN or clock.advance("2s"))
 
 
-async def test_the_pause_between_tries_grows_and_is_jittered(driver, wrapped, clock, until):
+async def pauses(driver, wrapped, clock, until):
+    """Seconds between the tries of a worker whose broker is down."""
     tries = []
 
     async def fail(name, *args):
@@ -398,11 +399,21 @@ async def test_the_pause_between_tries_grows_and_is_jittered(driver, wrapped, cl
             raise BrokerUnavailableError("down")
 
     async with Worker(JobService(wrapped(driver, before=fail))):
-        await until(lambda: len(tries) > 25 or clock.advance("50ms"))
-    pauses = [(b - a).total_seconds() for a, b in itertools.pairwise(tries)]
-    assert len(set(pauses)) > 10
-    assert max(pauses) < 2.5
-    assert sum(pauses[-5:]) > 2 * sum(pauses[:5])
+        await until(lambda: len(tries) > 12 or clock.advance("50ms"))
+    return [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(tries)]
+
+
+async def test_the_pause_between_tries_grows_up_to_two_seconds(driver, wrapped, clock, until, monkeypatch):
+    monkeypatch.setattr("random.random", lambda: 1.0)
+    found = await pauses(driver, wrapped, clock, until)
+    assert found[:6] == pytest.approx([0.2, 0.4, 0.8, 1.6, 2, 2], abs=0.2)
+    assert max(found) < 2.3
+
+
+async def test_the_pause_between_tries_is_jittered(driver, wrapped, clock, until):
+    found = await pauses(driver, wrapped, clock, until)
+    assert len(set(found)) > 3
+    assert max(found) < 2.3
 
 
 @pytest.mark.parametrize("error", [ConfigurationError("wrong")], ids=["configuration"])

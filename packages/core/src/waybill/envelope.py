@@ -189,7 +189,7 @@ def unwrap(data: bytes, *, queue: str = "", broker_id: str = "") -> Unwrapped:
     try:
         carried = _carried.decode(data)
         members = _members.decode(data)
-        job_id = msgspec.json.decode(members["jobId"], type=str) if "jobId" in members else None
+        job_id = msgspec.json.decode(members.get("jobId", b"null"))
         unique = None if carried.unique is None else carried.unique.unique_key()
         if carried.raw is not None and _FIELDS.issuperset(members):
             body = base64.b64decode(carried.raw, validate=True)
@@ -200,7 +200,7 @@ def unwrap(data: bytes, *, queue: str = "", broker_id: str = "") -> Unwrapped:
         return foreign
     due = carried.due
     message = Message(
-        id=carried.id or job_id or broker_id,
+        id=carried.id or (isinstance(job_id, str) and job_id) or broker_id,
         queue=queue,
         body=body,
         unique=unique,

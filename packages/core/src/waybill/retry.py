@@ -27,7 +27,7 @@ def exponential_backoff(attempt: int) -> timedelta:
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     ceiling = min(_CAP, timedelta(seconds=2.0 ** min(attempt, 12)))
-    return ceiling * random.random()
+    return ceiling * random.random()  # noqa: S311 - jitter, not a secret
 
 
 def soon(attempt: int, longest: timedelta) -> timedelta:

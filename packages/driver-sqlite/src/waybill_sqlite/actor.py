@@ -225,9 +225,9 @@ class Actor:
         return True
 
     def _committed(self, store: Store, outcomes: list[Outcome], changed: set[str]) -> None:
-        self._calls.finish(outcomes)
         if changed and self._waiting is not None:
-            self._waiting.announce(store, changed)
+            self._waiting.announce(store, changed)  # first: once told, the loop is busy with the answers
+        self._calls.finish(outcomes)
 
 
 def _perform(call: Call, store: Store) -> Outcome:
