@@ -32,7 +32,7 @@ class Three(Job):
 
 
 async def test_results_are_in_input_order(service, driver):
-    result = await service.enqueue_batch([(ONE, 1), TWO.call({"a": 1}, delay="1m"), (Three, None), ("by-name", 2)])
+    result = await service.enqueue_batch([(ONE, 1), TWO.call({"a": 1}, delay="1m"), (Three, None), ["by-name", 2]])
     assert isinstance(result, Sequence)
     assert [each.status for each in result] == ["queued", "scheduled", "queued", "queued"]
     assert [each.queue for each in result] == ["default", "second", "default", "default"]

@@ -115,6 +115,12 @@ def test_options_given_as_none_are_the_defaults():
     assert made.options == define_job(name="x").options
 
 
+def test_an_option_that_was_not_given_reads_as_its_default():
+    made = define_job(name="x")
+    assert (made.queue, made.retry, made.timeout, made.unique, made.group, made.delay, made.schema) == (None,) * 7
+    assert (made.priority, made.on_invalid, made.aliases) == (0, "dead", ())
+
+
 def test_a_definition_without_a_handler_is_a_declaration_that_cannot_be_called():
     with pytest.raises(ConfigurationError, match="declaration"):
         define_job(name="declared")(1)

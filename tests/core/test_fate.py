@@ -204,6 +204,12 @@ async def test_the_wait_before_another_run_is_the_backoffs(recorder, driver, clo
     assert await state(driver) == {"dead": 1}
 
 
+async def test_a_wait_beyond_any_calendar_is_a_century(recorder, driver, clock):
+    await recorder.run(raising(TransientJobError(retry_after=timedelta.max))["async"])
+    [waiting] = (await driver.clone().list_delayed("default")).entries
+    assert waiting.due - clock.now() == timedelta(days=36_525)
+
+
 async def test_a_backoff_longer_than_the_broker_can_wait_is_clamped(driver, wrapped):
     recorder = Recorder(wrapped(driver, max_nack_delay=timedelta(seconds=7)))
     await recorder.run(raising(ValueError())["async"], retry=Retry(backoff="1h"))
@@ -391,13 +397,17 @@ class Evil(Exception):
         raise RuntimeError
 
 
-@pytest.mark.parametrize(
-    "error", [Evil(), ValueError("a\nb\x1b"), ValueError("%s %d"), ValueError()], ids=range(4)
-)
+@pytest.mark.parametrize("error", [Evil(), ValueError("a\nb\x1b"), ValueError("%s %d"), ValueError()], ids=range(4))
 async def test_any_text_of_an_error_is_kept_as_text(recorder, driver, caplog, error):
     await recorder.run(raising(error)["async"], retry=1)
     assert driver.dead[0].reason.error.encode()
     assert all("\n" not in each.getMessage() and "\x1b" not in each.getMessage() for each in caplog.records)
+
+
+async def test_a_lone_surrogate_in_an_error_is_kept_as_text(recorder, driver, caplog):
+    caplog.set_level(logging.CRITICAL, "waybill")  # no report could carry it
+    await recorder.run(raising(ValueError("\ud800"))["async"], retry=1)
+    assert driver.dead[0].reason.error.endswith("ValueError: \\ud800")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,11 @@ def test_a_cycle_of_modules_raises(driver):
         JobService(driver, jobs=[outer])
 
 
+@pytest.mark.parametrize("one", [JobModule("m", jobs=[handled()]), handled()], ids=["module", "job"])
+def test_one_alone_needs_no_list(driver, one):
+    assert [each.job.name for each in JobService(driver, jobs=one).registry] == ["x"]
+
+
 def test_a_module_reached_twice_is_no_cycle(driver):
     shared = JobModule("shared", jobs=[handled()])
     JobService(driver, jobs=[JobModule("a", modules=[shared]), JobModule("b", modules=[shared])])

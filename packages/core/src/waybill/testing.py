@@ -22,6 +22,7 @@ from .sending.service import JobService
 from .timing import ZERO, Duration, Moment, Timer, parse_duration, parse_moment
 
 _EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 _ANY: Final = object()
 
 
@@ -74,7 +75,8 @@ class VirtualClock:
             timer.fire()
         else:
             with self._lock:
-                heapq.heappush(self._timers, (self._now + delay, next(self._order), timer))
+                due = self._now + min(delay, _LATEST - self._now)
+                heapq.heappush(self._timers, (due, next(self._order), timer))
         return timer
 
     def advance(self, duration: Duration | float) -> None:

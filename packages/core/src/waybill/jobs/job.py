@@ -62,18 +62,18 @@ class Job(Generic[P, R]):
 
     name: str
     handle: Callable[..., Any]
-    schema: Any
-    queue: str | None
-    queue_name: str | None
-    retry: Retry | int | None
-    timeout: Duration | None
-    unique: Unique[Any] | None
-    group: Callable[[Any], object] | str | None
-    priority: int
-    delay: Duration | None
-    dead_letter_queue: str | None
-    on_invalid: Literal["dead", "retry"]
-    aliases: Iterable[str]
+    schema: Any = None
+    queue: str | None = None
+    queue_name: str | None = None
+    retry: Retry | int | None = None
+    timeout: Duration | None = None
+    unique: Unique[Any] | None = None
+    group: Callable[[Any], object] | str | None = None
+    priority: int = 0
+    delay: Duration | None = None
+    dead_letter_queue: str | None = None
+    on_invalid: Literal["dead", "retry"] = "dead"
+    aliases: Iterable[str] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

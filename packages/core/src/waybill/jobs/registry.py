@@ -60,7 +60,7 @@ class JobRegistry:
             DuplicateJobNameError: a name or alias is taken by another job.
             ConfigurationError: modules include each other in a circle, or an item is no job.
         """
-        for item in items:
+        for item in [items] if isinstance(items, (JobModule, Job)) else items:
             if isinstance(item, JobModule):
                 self._include_module(item, ())
             else:

@@ -53,7 +53,7 @@ def _prepare_all(rules: Rules, items: Sequence[Any]) -> list[Prepared]:
         try:
             if isinstance(item, Call):
                 prepared.append(rules.prepare(item.job, item.payload, item.due, **(item.options or {})))
-            elif isinstance(item, tuple) and len(item) == 2:
+            elif isinstance(item, (tuple, list)) and len(item) == 2:
                 prepared.append(rules.prepare(*item))
             else:
                 raise EnqueueValueError(f"an item of a batch is job.call(payload) or (job, payload), not {item!r}")

@@ -44,6 +44,7 @@ from .coalescer import Coalescer, one_each
 
 Parcel = tuple[Message, Due]
 _LONGEST_PAUSE = timedelta(seconds=2)
+_CENTURY = timedelta(days=36_525)  # no clock can add timedelta.max
 
 
 class Connection:
@@ -269,7 +270,7 @@ class Connection:
     async def nack(self, delivery: Delivery, delay: timedelta = ZERO) -> None:
         """Give it back for another attempt, not later than the broker can wait."""
         longest = self.capabilities.max_nack_delay
-        await self._nack((delivery, delay if longest is None else min(delay, longest)))
+        await self._nack((delivery, min(delay, _CENTURY if longest is None else longest)))
 
     async def _nack_one(self, item: tuple[Delivery, timedelta]) -> None:
         delivery, delay = item

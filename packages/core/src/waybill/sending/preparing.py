@@ -145,7 +145,7 @@ class Rules(msgspec.Struct, frozen=True):
             raise TypeError(f"{min(unknown)!r} is nothing that a job is sent with; for a delay use enqueue_in()")
         name, definition, default_queue = self._find(job)
         options = _UNNAMED if definition is None else definition.options
-        queue = self.checked_queue(queue or options.queue or default_queue)
+        queue = self.checked_queue((options.queue or default_queue) if queue is None else queue)
         raw, parsed = self._encode(name, payload, _ANY_JSON if definition is None else definition.payload_schema)
         now = self.clock.now()
         when, scheduled_at = _due(options.delay if due is None else due, now)
@@ -246,10 +246,10 @@ def _computed(name: str, what: str, function: Callable[[Any], object], parsed: A
 
 def _checked_metadata(name: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        _ANY_JSON.encode(dict(metadata))
+        plain: dict[str, Any] = _ANY_JSON.encode(dict(metadata))[1]
     except (PayloadError, TypeError, ValueError) as issue:
         raise EnqueueValueError(f"{name}: the metadata is refused: {issue}. Nothing was sent.") from issue
-    return dict(metadata)
+    return plain
 
 
 def _checked_session(session: object) -> Session:

@@ -11,7 +11,7 @@ from typing_extensions import ParamSpec, Unpack
 
 from ..config import load_config
 from ..driver import DeadLetter, Page, QueueDriver, QueueStats
-from ..errors import ConfigurationError, DuplicateJobError, EnqueueError, as_enqueue_error
+from ..errors import ConfigurationError, DuplicateJobError, EnqueueError, EnqueueValueError, as_enqueue_error
 from ..hooks import JobExecution
 from ..jobs.current import current_service, live_services
 from ..jobs.job import At, Call, Job, SendOptions
@@ -185,6 +185,8 @@ class JobService:
         Raises:
             EnqueueError: it was not accepted.
         """
+        if delay is None:
+            raise EnqueueValueError("enqueue_in() needs a delay, such as '10m'; enqueue() uses the job's own")
         return await self.send(Call(job, payload, delay), **options)
 
     @overload
