@@ -103,6 +103,7 @@ WRONG = [
     b"\xff\xfe",
     b'{"jobName":5}',
     b'{"jobName":null}',
+    b'{"jobName":""}',
     b'{"jobName":"x","v":2}',
     b'{"jobName":"x","v":"1"}',
     b'{"jobName":"x","jobId":5}',

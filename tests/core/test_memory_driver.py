@@ -557,3 +557,12 @@ async def test_a_jump_of_the_clock_loses_and_doubles_nothing(driver):
         await driver.ack(each)
     clock.advance("1d")
     assert await take(driver) == []
+
+
+async def test_a_group_goes_in_the_order_it_was_sent_whatever_the_priorities(driver):
+    for number, priority in enumerate((0, 3, 9, 5)):
+        await driver.enqueue(message(number, group="g", priority=priority))
+    for expected in ("id0", "id1", "id2", "id3"):
+        head = await one(driver)
+        assert head.message.id == expected
+        await driver.ack(head)

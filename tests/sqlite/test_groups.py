@@ -41,6 +41,15 @@ async def test_the_next_comes_forward_when_the_head_is_done(driver, take, three)
     assert (await driver.stats("q")).ready == 0
 
 
+async def test_a_group_goes_in_the_order_it_was_sent_whatever_the_priorities(driver, take, message):
+    for number, priority in enumerate((0, 3, 9, 5)):
+        await driver.enqueue(message(f"p{number}", group="g", priority=priority))
+    for expected in ("p0", "p1", "p2", "p3"):
+        [head] = await take()
+        assert head.message.id == expected
+        await driver.ack(head)
+
+
 async def test_the_next_comes_forward_when_the_head_is_buried(driver, take, three):
     await driver.bury((await take())[0], REASON)
     assert ids(await take()) == ["2"]

@@ -79,7 +79,7 @@ class Message:
 class Envelope(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, tag_field="v", tag=VERSION):
     """A job's fields on the wire. Only `job_name` is required of a foreign producer."""
 
-    job_name: str
+    job_name: Annotated[str, msgspec.Meta(min_length=1)]
     job_id: str | None = None
     queue: str | None = None
     payload: msgspec.Raw = msgspec.Raw(b"null")

@@ -14,7 +14,7 @@ WHERE seq = :seq
   AND NOT EXISTS (SELECT 1 FROM job WHERE queue = :queue AND grp = :grp AND grp IS NOT NULL AND state <= 2)
 
 -- name: first_behind
-SELECT seq FROM job WHERE queue = ? AND grp = ? AND state = 4 ORDER BY rank, seq LIMIT 1
+SELECT seq FROM job WHERE queue = ? AND grp = ? AND state = 4 ORDER BY seq LIMIT 1
 
 -- name: take
 UPDATE job SET state = 1, at = ?, attempt = attempt + 1, token = ?

@@ -36,7 +36,7 @@ CREATE UNIQUE INDEX job_id ON job (queue, id);
 CREATE INDEX job_ready ON job (queue, rank, seq) WHERE state = 0;
 CREATE INDEX job_timed ON job (queue, at, state) WHERE state BETWEEN 1 AND 3;
 CREATE UNIQUE INDEX job_head ON job (queue, grp) WHERE grp IS NOT NULL AND state <= 2;
-CREATE INDEX job_behind ON job (queue, grp, rank, seq) WHERE state = 4;
+CREATE INDEX job_behind ON job (queue, grp, seq) WHERE state = 4;
 
 CREATE TABLE large_body (
     seq  INTEGER PRIMARY KEY,

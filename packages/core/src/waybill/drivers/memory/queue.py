@@ -41,7 +41,7 @@ class Queue:
         self._ready: list[Record] = []  # a heap: by priority, then age
         self._delayed: list[tuple[datetime, int, Record]] = []  # a heap; entries may be stale
         self._leased: dict[str, Record] = {}  # the earliest end first, as all leases are equally long
-        self._groups: dict[str, list[Record]] = {}  # by group: a heap of those behind its head
+        self._groups: dict[str, list[tuple[int, Record]]] = {}  # by group: a heap of those behind its head, by age
         self._unique: dict[str, tuple[str, datetime | None]] = {}  # by key: holder, end of the window
 
     # -- unique keys -----------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ class Queue:
         if group is not None and not head:
             if group in self._groups:
                 record.state = BEHIND
-                heapq.heappush(self._groups[group], record)
+                heapq.heappush(self._groups[group], (record.seq, record))
                 return
             self._groups[group] = []
         record.state = READY
@@ -143,7 +143,7 @@ class Queue:
         group = head.message.group
         line = [] if group is None else self._groups.pop(group, [])
         while line:
-            following = heapq.heappop(line)
+            _, following = heapq.heappop(line)
             if following.state == BEHIND:
                 self._groups[following.message.group or ""] = line
                 self.make_ready(following, head=True)
