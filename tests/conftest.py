@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import logging
+import signal
 import threading
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from blockbuster import blockbuster_ctx
 
 PACKAGES = sorted(path.parent.name for path in Path(__file__).parents[1].glob("packages/*/src/*/py.typed"))
 GRACE = 1.0  # seconds a thread has to end after its owner was closed
+
+# A shell starts what it sends to the background with SIGINT ignored, and children inherit that; Ctrl-C is tested here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
