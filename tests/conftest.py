@@ -12,7 +12,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 PACKAGES = sorted(path.parent.name for path in Path(__file__).parents[1].glob("packages/*/src/*/py.typed"))
-GRACE = 2.5  # seconds a thread has to end after its owner was closed; on a busy disk a last checkpoint takes some
+GRACE = 1.0  # seconds a thread has to end after its owner was closed
 
 # A shell starts what it sends to the background with SIGINT ignored, and children inherit that; Ctrl-C is tested here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 
@@ -139,6 +140,9 @@ async def test_opening_and_closing_end_in_time_while_a_stopped_process_holds_the
     await late.close()
     assert time.monotonic() - start < 2
     holder.kill()
+    for thread in [each for each in threading.enumerate() if each.name.startswith("waybill-sqlite")]:
+        await asyncio.to_thread(thread.join, 20)  # it does the rest now that the gate is free
+        assert not thread.is_alive()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
