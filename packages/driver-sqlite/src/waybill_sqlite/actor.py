@@ -122,6 +122,8 @@ class Actor:
 
     def _settle(self) -> None:
         """All are told what became of their calls, and what they wanted undone is in the line."""
+        if self._settled:  # a slow loop is told more than once, and by now the thread may have closed the socket
+            return
         if self._waiting is not None:
             self._waiting.deafen()
         self._settled = True
