@@ -1,0 +1,54 @@
+"""NATS: one process, JetStream on files."""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from .kind import BrokerKind, Command, Site
+from .ports import LOOPBACK
+
+ASK_JETSTREAM = (
+    b'CONNECT {"verbose":false,"pedantic":false}\r\n'
+    b"SUB _INBOX.waybill 1\r\nPUB $JS.API.INFO _INBOX.waybill 0\r\n\r\nPING\r\n"
+)
+
+
+@dataclass(frozen=True)
+class Nats(BrokerKind):
+    """NATS with JetStream."""
+
+    name: ClassVar = "nats"
+    port: ClassVar = 4222
+    program: ClassVar = "nats-server"
+    package: ClassVar = "nats-server"
+
+    image: str = "nats:latest"
+
+    def commands(self, site: Site) -> Sequence[Command]:
+        return [
+            Command([site.program, "-a", LOOPBACK, "-p", str(site.port), "-js", "-sd", str(site.folder / "jetstream")])
+        ]
+
+    def container(self) -> Command:
+        return Command(["-js"])  # the image's entry point is the server
+
+    def ready(self, host: str, port: int) -> bool:
+        with socket.create_connection((host, port), timeout=1) as probe:
+            probe.sendall(ASK_JETSTREAM)
+            heard = b""
+            while chunk := probe.recv(4096):
+                heard += chunk
+                if b"io.nats.jetstream.api.v1.account_info_response" in heard:
+                    return b'"error"' not in heard
+        return False
+
+    def url(self, host: str, port: int) -> str:
+        return f"nats://{host}:{port}"
+
+    def address(self, url: str) -> tuple[str, int] | None:
+        parts = urlsplit(url)
+        if parts.scheme != "nats" or "," in parts.netloc or not parts.hostname:
+            return None
+        return parts.hostname, parts.port or self.port

@@ -1,0 +1,65 @@
+"""SQS, DynamoDB and Scheduler, emulated by moto."""
+
+import http.client
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from .kind import BrokerKind, Command, Site
+from .ports import LOOPBACK
+
+# An emulator looks at the signature's scope to find the service, and checks nothing of it.
+ASK_FOR_QUEUES = {
+    "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sqs/aws4_request, "
+    "SignedHeaders=host, Signature=0",
+    "Content-Type": "application/x-amz-json-1.0",
+    "X-Amz-Target": "AmazonSQS.ListQueues",
+}
+
+
+@dataclass(frozen=True)
+class Sqs(BrokerKind):
+    """An emulator of AWS in memory; any credentials will do. Its Scheduler stores schedules and never fires them."""
+
+    name: ClassVar = "sqs"
+    port: ClassVar = 5000
+    module: ClassVar = "moto.server"
+    cure: ClassVar = 'pip install "waybill-conformance[sqs]"'
+
+    image: str = "motoserver/moto:latest"
+    region: str = "us-east-1"
+
+    @property
+    def keeps(self) -> bool:
+        """No: everything is in memory, where the real service loses nothing."""
+        return False
+
+    def commands(self, site: Site) -> Sequence[Command]:
+        return [Command([site.program, "-m", self.module, "-H", LOOPBACK, "-p", str(site.port)])]
+
+    def ready(self, host: str, port: int) -> bool:
+        asking = http.client.HTTPConnection(host, port, timeout=2)
+        try:
+            asking.request("POST", "/", json.dumps({}), ASK_FOR_QUEUES)
+            return asking.getresponse().status == http.HTTPStatus.OK
+        except http.client.HTTPException:
+            return False
+        finally:
+            asking.close()
+
+    def url(self, host: str, port: int) -> str:
+        return f"sqs://{self.region}?endpoint_url={quote(f'http://{host}:{port}', safe=':/')}"
+
+    def address(self, url: str) -> tuple[str, int] | None:
+        endpoint = urlsplit(parse_qs(urlsplit(url).query).get("endpoint_url", [""])[0])
+        if endpoint.scheme != "http" or not endpoint.hostname:
+            return None  # the real service, or TLS
+        return endpoint.hostname, endpoint.port or 80
+
+    def moved(self, url: str, host: str, port: int) -> str:
+        parts = urlsplit(url)
+        options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        options["endpoint_url"] = f"http://{host}:{port}"
+        return parts._replace(query=urlencode(options, safe=":/")).geturl()

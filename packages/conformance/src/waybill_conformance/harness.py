@@ -1,0 +1,84 @@
+"""The one thing an author writes: how to open the driver, and what may be done to its broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, Protocol
+
+from waybill.driver import QueueDriver
+
+LEASE: Final = timedelta(seconds=2)
+"""Long enough for a busy machine, short enough to be waited for."""
+
+
+class VirtualTime(Protocol):
+    """What a harness's clock can do; `waybill.testing.VirtualClock` does."""
+
+    def now(self) -> datetime: ...
+
+    def advance(self, duration: Any, /) -> None: ...
+
+
+class Harness:
+    """Opens the driver under test, and does to its broker what the author allows.
+
+    It is made once per test process, without arguments; `open` is called anew for each case, each time on an
+    event loop of its own. Whatever has to be started is started by the first `open`, and ended by `close`.
+    """
+
+    suite: ClassVar[str] = ""
+    """The version of the suite this harness was written for, such as "0.1"; another major one refuses it."""
+
+    known_gaps: Mapping[str, str] = {}
+    """{name of a case: why the driver fails it}: printed, and a failure once the driver passes it."""
+
+    url: str | None = None
+    """Where another process reaches the same broker, if one can; `--url` sets it."""
+
+    clock: VirtualTime | None = None
+    """The virtual clock that the driver obeys, if it obeys one: the suite then never waits."""
+
+    patience: float = 1.0
+    """How much later than usual things may happen here; nothing may ever happen earlier."""
+
+    async def open(self, *, lease: timedelta = LEASE) -> QueueDriver:
+        """A fresh driver, opened, on the same broker each time."""
+        raise NotImplementedError("a harness needs `async def open(self, *, lease)`, which returns an opened driver")
+
+    async def close(self) -> None:
+        """End what `open` has started; called once, after the last case."""
+
+    # -- powers: define those that the broker can bear; `powers` tells which are ---------------------------
+
+    async def restart(self) -> None:
+        """Stop the broker the hard way and start it again; of an embedded one, kill every process that holds it."""
+        raise NotImplementedError
+
+    async def pause(self) -> None:
+        """Let the broker stand still: it accepts connections and answers nothing."""
+        raise NotImplementedError
+
+    async def resume(self) -> None:
+        """End the pause."""
+        raise NotImplementedError
+
+    async def cut(self) -> None:
+        """Let every open connection die, now; new ones are accepted."""
+        raise NotImplementedError
+
+    async def raw(self, queue: str, body: bytes) -> None:
+        """Put foreign bytes into a queue, as another program would."""
+        raise NotImplementedError
+
+
+def powers(harness: Harness) -> frozenset[str]:
+    """What this harness can do beside opening: its methods, and `url` and `clock` where they are set."""
+    own = {name for name in ("restart", "cut", "raw") if _defines(harness, name)}
+    if _defines(harness, "pause") and _defines(harness, "resume"):
+        own.add("pause")
+    return frozenset(own | {name for name in ("url", "clock") if getattr(harness, name) is not None})
+
+
+def _defines(harness: Harness, name: str) -> bool:
+    return getattr(type(harness), name, None) is not getattr(Harness, name) or name in vars(harness)

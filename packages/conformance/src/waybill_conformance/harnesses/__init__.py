@@ -1,0 +1,1 @@
+"""Harnesses of the drivers that have no package of their own."""

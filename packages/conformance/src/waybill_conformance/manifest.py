@@ -1,0 +1,27 @@
+"""The cases that were published: a suite from which one was deleted must not pass for the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+HERE: Final = Path(__file__).parent
+PUBLISHED: Final = HERE / "cases.txt"
+
+
+def published() -> list[str]:
+    """The names of all cases."""
+    return PUBLISHED.read_text(encoding="utf-8").split()
+
+
+def missing_cases(collected: Container[str], config: pytest.Config) -> list[str]:
+    """The published cases that were not collected, if all of the suite was asked for."""
+    return [name for name in published() if name not in collected] if any(map(_covers, config.args)) else []
+
+
+def _covers(argument: str) -> bool:
+    path = Path(argument).resolve()
+    return argument in {"waybill_conformance", "waybill_conformance.cases"} or path in {*HERE.parents, HERE, HERE / "cases"}
