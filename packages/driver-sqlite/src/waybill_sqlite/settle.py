@@ -21,7 +21,7 @@ def ack(store: Store, deliveries: Sequence[Delivery]) -> list[WaybillError | Non
     """Remove what is done."""
     outcomes: list[WaybillError | None] = []
     for delivery in deliveries:
-        held = store.execute(SQL.ack, delivery.receipt).rowcount
+        held = store.execute(SQL.ack, receipt(delivery)).rowcount
         outcomes.append(None if held else lost(delivery))
         if delivery.message.group is not None:
             give_way(store, delivery)
@@ -33,7 +33,7 @@ def nack(store: Store, items: Sequence[tuple[Delivery, timedelta]]) -> list[Wayb
     now = store.now()
     outcomes: list[WaybillError | None] = []
     for delivery, delay in items:
-        seq, token = delivery.receipt
+        seq, token = receipt(delivery)
         held = store.execute(SQL.nack, {"seq": seq, "token": token, "at": due_at(delay, now)}).rowcount
         outcomes.append(None if held else lost(delivery))
         store.changed.add(delivery.message.queue)
@@ -46,7 +46,7 @@ def release(store: Store, items: Sequence[tuple[Delivery, timedelta]]) -> list[W
     outcomes: list[WaybillError | None] = []
     for delivery, delay in items:
         message = delivery.message
-        seq, token = delivery.receipt
+        seq, token = receipt(delivery)
         held = store.execute(SQL.release, {"seq": seq, "token": token, "at": due_at(delay, now)}).rowcount
         outcomes.append(None if held else lost(delivery))
         if message.group is not None:
@@ -61,7 +61,7 @@ def extend(store: Store, deliveries: Sequence[Delivery]) -> list[Delivery | Wayb
     leased_until = moment(until)
     outcomes: list[Delivery | WaybillError] = []
     for delivery in deliveries:
-        held = store.execute(SQL.extend, (until, *delivery.receipt)).rowcount
+        held = store.execute(SQL.extend, (until, *receipt(delivery))).rowcount
         extended = Delivery(delivery.message, delivery.attempt, delivery.receipt, leased_until)
         outcomes.append(extended if held else lost(delivery))
     return outcomes
@@ -75,7 +75,7 @@ def bury(store: Store, delivery: Delivery, reason: DeadReason, to: str | None) -
     """
     filed = store.number_for(to or delivery.message.queue)
     why = (reason.code, reason.error, reason.attempt, micros_at(reason.at))
-    if not store.execute(SQL.file_as_dead, (filed, *why, *delivery.receipt)).rowcount:
+    if not store.execute(SQL.file_as_dead, (filed, *why, *receipt(delivery))).rowcount:
         raise lost(delivery)
     ack(store, [delivery])
 
@@ -84,6 +84,14 @@ def give_way(store: Store, delivery: Delivery) -> None:
     """Let the next of its group come forward, if it no longer is the head."""
     queue = delivery.message.queue
     promote(store, queue, store.number_for(queue), (delivery.message.group,))
+
+
+def receipt(delivery: Delivery) -> tuple[int, int]:
+    """The row and its token; of a receipt that is not this driver's, a row that never was."""
+    match delivery.receipt:
+        case (int(seq), int(token)):
+            return seq, token
+    return 0, 0
 
 
 def lost(delivery: Delivery) -> LeaseLostError:

@@ -26,6 +26,11 @@ class BrokerMissingError(BrokerError):
 class BrokerStartError(BrokerError):
     """The server was started and ended, or did not answer in time; the end of its log is in the text."""
 
+    def __init__(self, text: str, *, died: bool = False) -> None:
+        super().__init__(text)
+        self.died = died
+        """Whether it ended by itself: another try, on other ports, may help."""
+
 
 class PowerMissingError(BrokerError):
     """What was asked cannot be done to this broker; nothing has happened to it."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 # Where distributions put servers that an ordinary user's PATH leaves out.
 SERVER_FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/opt/rabbitmq/sbin")
@@ -30,7 +30,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Command:
-    """A process to start. `side` marks a companion, which outlives restarts of the broker."""
+    """A process to start. `side` marks a companion: it is neither paused nor restarted."""
 
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -43,6 +43,8 @@ class BrokerKind:
 
     name: ClassVar[str]
     """As in `start("redis")` and WAYBILL_REDIS_URL."""
+    schemes: ClassVar[Sequence[str]]
+    """Of its URLs, those without TLS."""
     port: ClassVar[int]
     """Where the server in a container listens."""
     ports: ClassVar[int] = 1
@@ -90,8 +92,8 @@ class BrokerKind:
     def address(self, url: str) -> tuple[str, int] | None:
         """Host and port of a URL, or None if no proxy can stand before them."""
         parts = urlsplit(url)
-        if not parts.hostname or "," in parts.netloc or "+" in parts.scheme or parts.scheme.endswith("s"):
-            # Several hosts, or TLS (whose certificate is for another name). "nats" ends in s, see there.
+        # Not before several hosts, and not before TLS, whose certificate is for another name than the proxy's.
+        if parts.scheme not in self.schemes or not parts.hostname or "," in parts.netloc:
             return None
         return parts.hostname, parts.port or self.port
 
@@ -99,7 +101,7 @@ class BrokerKind:
         """The same URL with another address."""
         parts = urlsplit(url)
         user, at, _ = parts.netloc.rpartition("@")
-        return parts._replace(netloc=f"{user}{at}{host}:{port}").geturl()
+        return urlunsplit((parts.scheme, f"{user}{at}{host}:{port}", *parts[2:]))
 
 
 def module_exists(name: str) -> bool:

@@ -4,7 +4,6 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from .kind import BrokerKind, Command, Site
 from .ports import LOOPBACK
@@ -20,6 +19,7 @@ class Nats(BrokerKind):
     """NATS with JetStream."""
 
     name: ClassVar = "nats"
+    schemes: ClassVar = ("nats",)
     port: ClassVar = 4222
     program: ClassVar = "nats-server"
     package: ClassVar = "nats-server"
@@ -46,9 +46,3 @@ class Nats(BrokerKind):
 
     def url(self, host: str, port: int) -> str:
         return f"nats://{host}:{port}"
-
-    def address(self, url: str) -> tuple[str, int] | None:
-        parts = urlsplit(url)
-        if parts.scheme != "nats" or "," in parts.netloc or not parts.hostname:
-            return None
-        return parts.hostname, parts.port or self.port

@@ -34,6 +34,8 @@ def ephemeral_start() -> int:
 
 def refuses(host: str, port: int) -> bool:
     """Whether nobody listens there."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((host, port)) != 0
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return True
+    return False

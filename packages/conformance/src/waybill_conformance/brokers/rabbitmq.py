@@ -25,6 +25,7 @@ class RabbitMq(BrokerKind):
     """
 
     name: ClassVar = "rabbitmq"
+    schemes: ClassVar = ("amqp",)
     port: ClassVar = 5672
     ports: ClassVar = 3
     program: ClassVar = "rabbitmq-server"

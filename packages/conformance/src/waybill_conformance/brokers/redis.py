@@ -14,6 +14,7 @@ class Redis(BrokerKind):
     """Redis with AOF on. `fsync` is its appendfsync."""
 
     name: ClassVar = "redis"
+    schemes: ClassVar = ("redis",)
     port: ClassVar = 6379
     program: ClassVar = "redis-server"
     package: ClassVar = "redis-server"

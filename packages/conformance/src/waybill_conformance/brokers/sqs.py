@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from .kind import BrokerKind, Command, Site
 from .ports import LOOPBACK
@@ -24,6 +24,7 @@ class Sqs(BrokerKind):
     """An emulator of AWS in memory; any credentials will do. Its Scheduler stores schedules and never fires them."""
 
     name: ClassVar = "sqs"
+    schemes: ClassVar = ("sqs",)
     port: ClassVar = 5000
     module: ClassVar = "moto.server"
     cure: ClassVar = 'pip install "waybill-conformance[sqs]"'
@@ -62,4 +63,4 @@ class Sqs(BrokerKind):
         parts = urlsplit(url)
         options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         options["endpoint_url"] = f"http://{host}:{port}"
-        return parts._replace(query=urlencode(options, safe=":/")).geturl()
+        return urlunsplit((*parts[:3], urlencode(options, safe=":/"), parts.fragment))

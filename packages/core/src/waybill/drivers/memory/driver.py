@@ -289,7 +289,8 @@ class MemoryDriver:
             return Page(entries, entries[-1].key if len(keys) > limit else None)
 
     async def diagnose(self) -> list[Note]:
-        return [Note("info", "messages live in this process's memory and end with it", "use sqlite:///jobs.db")]
+        fact = f"messages live in this process's memory ({len(self._store.queues)} queues) and end with it"
+        return [Note("info", fact, "use sqlite:///jobs.db")]
 
     def __repr__(self) -> str:
         return f"MemoryDriver({sum(len(each.records) for each in self._shared.queues.values())} messages)"

@@ -6,8 +6,9 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from ...driver import DeadLetter, Delivery, Due, Message, StateValue
@@ -64,6 +65,8 @@ class Store:
             if message.id in queue.records:
                 return message.id
             queue.hold_key(message, now)
+            if message.headers:  # the caller's own mapping may change, and a receiver might change the stored one
+                message = replace(message, headers=MappingProxyType(dict(message.headers)))
             self._admit(queue, message, now + due if isinstance(due, timedelta) else due)
             if self._recording:
                 asked = Enqueued(message, delay=due) if isinstance(due, timedelta) else Enqueued(message, at=due)

@@ -1,0 +1,39 @@
+"""Whatever is done in whatever order, the driver agrees with a model of it."""
+
+import asyncio
+import os
+import secrets
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from ..bench import Bench
+from ..case import proves
+from ..machine import History
+
+SEED = "WAYBILL_CONFORMANCE_SEED"
+
+
+@proves("delivery", seconds=300)
+async def test_random_histories_agree_with_the_model(bench: Bench) -> None:
+    """Replay one by setting WAYBILL_CONFORMANCE_SEED to the seed that is printed."""
+    loop = asyncio.get_running_loop()
+    seed = int(os.environ.get(SEED, secrets.randbits(32)))
+    histories, steps = (60, 30) if bench.virtual else (8, 15)
+    kind = type("History", (History,), {"bench": bench, "loop": loop})
+    how = settings(
+        max_examples=histories,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink) if bench.virtual else (Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    hypothesis.seed(seed)(kind)
+    bench.level(f"{histories} histories of up to {steps} steps")
+    try:
+        await asyncio.to_thread(run_state_machine_as_test, kind, settings=how)
+    except Exception as error:
+        error.add_note(f"seed {seed}: set {SEED}={seed} to see this again")
+        raise
