@@ -3,6 +3,8 @@
 import importlib
 import pkgutil
 
+import pytest
+
 from waybill.testing import VirtualClock
 from waybill_conformance import LEASE, Harness, cases
 from waybill_conformance.suite import NotConcernedError, Suite
@@ -24,6 +26,8 @@ CASES = all_cases()
 class ClassHarness(Harness):
     """Opens drivers of one class, a MemoryDriver's child; all share one store."""
 
+    patience = 0.2  # a mutant that hangs is waited for
+
     def __init__(self, kind):
         self.clock = VirtualClock()
         self._kind, self._first = kind, None
@@ -42,6 +46,6 @@ def verdict(harness, name):
         Suite(harness).run(CASES[name], [])
     except NotConcernedError:
         return "not concerned"
-    except Exception as error:
+    except (Exception, pytest.fail.Exception) as error:
         return error
     return None

@@ -1,6 +1,7 @@
 """A broker beyond a network, simulated honestly: it can be cut off, stand still, and be killed."""
 
 import asyncio
+import contextlib
 import functools
 import inspect
 from dataclasses import replace
@@ -155,7 +156,10 @@ class HoldingDriver(LinkedDriver):
         elif name in ("ack", "nack", "release", "bury"):
             self.held.pop(args[0].receipt, None)
         elif name == "extend_batch":
-            return [before if not isinstance(after, Exception) else after for before, after in zip(args[0], result, strict=True)]
+            return [
+                before if not isinstance(after, Exception) else after
+                for before, after in zip(args[0], result, strict=True)
+            ]
         return result
 
     def notice(self):
@@ -166,10 +170,8 @@ class HoldingDriver(LinkedDriver):
 
     def let_go(self):
         for each in self.held.values():
-            try:
+            with contextlib.suppress(LeaseLostError):
                 self._shared.give_back(each, timedelta(), spent=True)
-            except LeaseLostError:
-                pass
         self.held.clear()
 
     async def close(self):

@@ -1,25 +1,75 @@
-"""The suite bites: every mutant dies by the case it names, and every case has a mutant."""
+"""The suite bites: every mutant dies by the case it names, and every case has a mutant that dies by it."""
 
 import importlib
 import pkgutil
 
 import pytest
+
 from waybill.testing import MemoryDriver
 from waybill_conformance import manifest
+from waybill_sqlite import SqliteDriver
+from waybill_sqlite.harness import SqliteHarness
 
 from . import mutants
 from .kit import CASES, ClassHarness, verdict
+from .mutants.core import FAULTS
+from .simulated import LinkedDriver, LinkedHarness
 
 for module in pkgutil.iter_modules(mutants.__path__, f"{mutants.__name__}."):
     importlib.import_module(module.name)
 
-KILLS = [pytest.param(kind, case, id=f"{kind.__name__}-{case}") for kind, found in mutants.MUTANTS.items() for case in found]
+KILLS = [
+    pytest.param(kind, case, id=f"{kind.__name__}-{case}") for kind, found in mutants.MUTANTS.items() for case in found
+]
 
 
+class FileHarness(SqliteHarness):
+    """Opens a broken SQLite driver on a file that honest processes share."""
+
+    kind = SqliteDriver
+
+    async def open(self, **options):
+        honest = await super().open(**options)
+        await honest.close()
+        broken = self.kind(honest.path, lease=honest.options.lease)
+        await broken.open()
+        return broken
+
+
+@pytest.fixture
+def harness_of(tmp_path):
+    def make(kind):
+        if issubclass(kind, SqliteDriver):
+            harness = FileHarness()
+            harness.kind, harness.url = kind, f"sqlite:///{tmp_path}/shared.db"
+            made.append(harness)
+            return harness
+        return LinkedHarness(kind) if issubclass(kind, LinkedDriver) else ClassHarness(kind)
+
+    made = []
+    yield make
+    for each in made:
+        each.remove()
+
+
+@pytest.mark.blocks_the_loop
 @pytest.mark.parametrize(("mutant", "case"), KILLS)
-def test_a_mutant_dies_by_the_case_it_names(mutant, case):
-    outcome = verdict(ClassHarness(mutant), case)
-    assert isinstance(outcome, Exception), f"{mutant.__name__} survives {case}: {outcome or 'it passes'}"
+def test_a_mutant_dies_by_the_case_it_names(mutant, case, harness_of):
+    outcome = verdict(harness_of(mutant), case)
+    assert isinstance(outcome, BaseException), f"{mutant.__name__} survives {case}: {outcome or 'it passes'}"
+
+
+@pytest.mark.parametrize(("place", "name", "fault", "driver", "case"), FAULTS)
+def test_a_fault_of_the_core_is_noticed(place, name, fault, driver, case, monkeypatch):
+    assert verdict(ClassHarness(driver), case) is None
+    monkeypatch.setattr(place, name, fault)
+    assert isinstance(verdict(ClassHarness(driver), case), BaseException)
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_every_case_has_a_mutant(case):
+    killers = {name for found in mutants.MUTANTS.values() for name in found} | {fault[-1] for fault in FAULTS}
+    assert case in killers, "without one nobody would notice if this case were emptied"
 
 
 @pytest.mark.parametrize("case", sorted(CASES))
@@ -29,4 +79,4 @@ def test_the_honest_driver_passes(case):
 
 
 def test_the_published_cases_are_those_that_exist():
-    assert sorted(manifest.published()) == sorted(CASES)
+    assert sorted(manifest.published()) == sorted(CASES), "write them anew: nox -s tables"

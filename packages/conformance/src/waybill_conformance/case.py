@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 Body: TypeAlias = "Callable[[Bench], Awaitable[None]]"
 Test = TypeVar("Test", bound=Callable[..., Any])
-ALWAYS: Callable[[Claims], bool] = lambda claims: True  # noqa: E731 - a default that reads as one
+
+
+def always(claims: Claims) -> bool:
+    """No further condition."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Case:
     body: Body
     twin: bool = False
     """A negative twin: it runs where the claim is *not* made, and proves the refusal."""
-    given: Callable[[Claims], bool] = ALWAYS
+    given: Callable[[Claims], bool] = always
     power: str | None = None
     """What the harness must be able to do."""
     vital: bool = False
@@ -64,7 +68,7 @@ class Case:
 
 def proves(
     *claims: str,
-    given: Callable[[Claims], bool] = ALWAYS,
+    given: Callable[[Claims], bool] = always,
     power: str | None = None,
     vital: bool = False,
     seconds: float = 60.0,
@@ -94,6 +98,7 @@ def _make(blank: Case, body: Body) -> Callable[..., None]:
 
     # A plain function, so that no asyncio plugin is needed and none takes it for its own.
     def sentence(request: pytest.FixtureRequest) -> None:
+        __tracebackhide__ = True
         from .suite import SUITE
 
         request.config.stash[SUITE].run(case, request.node.user_properties)

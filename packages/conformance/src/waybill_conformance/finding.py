@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from importlib.metadata import entry_points, version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,19 +22,21 @@ def find_harness(driver: str | None, path: str | None, url: str | None) -> Harne
         pytest.UsageError: there is none, or it cannot be made.
     """
     if (driver is None) == (path is None):
-        raise pytest.UsageError("name what to test: either --driver SCHEME (an installed driver) or --harness module:Class")
+        raise pytest.UsageError(
+            "name what to test: either --driver SCHEME (an installed driver) or --harness module:Class"
+        )
     named = f"--driver {driver}" if path is None else f"--harness {path}"
     try:
         found = _registered(driver) if driver is not None else _at(str(path))
-        harness = found() if callable(found) else found
+        made = found() if callable(found) else found
     except pytest.UsageError:
         raise
     except Exception as error:
         raise pytest.UsageError(f"{named}: the harness cannot be made: {type(error).__name__}: {error}") from error
-    _check(harness, named)
+    harness = _checked(made, named)
     if url is not None:
         harness.url = url
-    return harness  # type: ignore[no-any-return]
+    return harness
 
 
 def _registered(scheme: str) -> Any:
@@ -51,16 +53,16 @@ def _at(path: str) -> Any:
     module, colon, name = path.partition(":")
     if not colon or not name:
         raise pytest.UsageError(f"--harness {path}: write module:Class, such as mypackage.harness:MyHarness")
-    if os.getcwd() not in sys.path:  # as `waybill --app` does
-        sys.path.insert(0, os.getcwd())
+    if (here := str(Path.cwd())) not in sys.path:  # as `waybill --app` does
+        sys.path.insert(0, here)
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise pytest.UsageError(f"--harness {path}: {error}") from error
 
 
-def _check(harness: object, named: str) -> None:
-    """See that it is a harness of this suite.
+def _checked(harness: object, named: str) -> Harness:
+    """The harness, if it is one of this suite.
 
     Raises:
         pytest.UsageError: it is none, or one of another major version.
@@ -78,6 +80,7 @@ def _check(harness: object, named: str) -> None:
             f"{named} was written for waybill-conformance {harness.suite}, and {ours} is installed. "
             f"Run: pip install 'waybill-conformance~={harness.suite}.0', or port the harness"
         )
+    return harness
 
 
 def _major(text: str) -> tuple[str, ...]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar, Final, Protocol
 
 from waybill.driver import QueueDriver
+from waybill.timing import Clock
 
 LEASE: Final = timedelta(seconds=2)
 """Long enough for a busy machine, short enough to be waited for."""
 
 
-class VirtualTime(Protocol):
-    """What a harness's clock can do; `waybill.testing.VirtualClock` does."""
-
-    def now(self) -> datetime: ...
+class VirtualTime(Clock, Protocol):
+    """A clock that goes only when it is told to; `waybill.testing.VirtualClock` is one."""
 
     def advance(self, duration: Any, /) -> None: ...
 

@@ -47,10 +47,13 @@ def rows(claims: Summary, results: Mapping[str, Result], *, whole: bool) -> list
         results: of the cases that were collected, by name.
         whole: whether every case was to run; a claim without a proof then is refuted.
     """
-    return [_row(name, claims, [each for each in results.values() if name in each.claims], whole) for name in claims.values]
+    return [
+        _row(name, claims, [each for each in results.values() if name in each.claims], whole=whole)
+        for name in claims.values
+    ]
 
 
-def _row(name: str, claims: Summary, results: list[Result], whole: bool) -> Row:
+def _row(name: str, claims: Summary, results: list[Result], *, whole: bool) -> Row:
     proofs = [each for each in results if not each.twin]
     offered = name in claims.offered
     about = proofs if offered else [each for each in results if each.twin]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from waybill.driver import (
     Buries,
     Cancels,
@@ -89,10 +90,11 @@ class History(RuleBasedStateMachine):
             else:
                 self.do(self.driver.enqueue_in(message, delay))
         except DuplicateJobError as error:
-            assert holder is not None, f"{error}, and nobody holds it"
-            assert error.existing_job_id in (None, holder.message.id)
+            told = error.existing_job_id
+            if holder is None or told not in (None, holder.message.id):
+                raise AssertionError(f"{error} Nobody holds it, or another.") from error
             return
-        assert holder is None, f"a key held by {holder and holder.message.id} was taken by another"
+        assert holder is None, f"a key that was held was taken by {message.id}"
         self.model.accept(message, now + max(delay or ZERO, ZERO))
 
     @precondition(lambda self: self.messages and self.bench.claims.idempotent_enqueue is not None)
@@ -107,7 +109,9 @@ class History(RuleBasedStateMachine):
     @rule(parts=st.lists(st.tuples(QUEUES, DELAYS, KEYS), max_size=5))
     def enqueue_batch(self, parts: list[tuple[int, timedelta | None, str | None]]) -> None:
         now = self.bench.now()
-        items = [(self.message(queue, key, None), None if delay is None else max(delay, ZERO)) for queue, delay, key in parts]
+        items = [
+            (self.message(queue, key, None), None if delay is None else max(delay, ZERO)) for queue, delay, key in parts
+        ]
         outcomes = self.do(self.driver.enqueue_batch(items))
         for (message, delay), outcome in zip(items, outcomes, strict=True):
             refused = isinstance(outcome, DuplicateJobError)
@@ -274,14 +278,24 @@ class History(RuleBasedStateMachine):
                     await self.driver.nack(each)
         await self.bench.pass_time((lease or ZERO) + timedelta(seconds=2))
         for queue in self.queues:
-            wanted = {each.message.id for each in self.model.entries.values() if each.message.queue == queue and each.state in ("waiting", "leased")}
-            got = await self.bench.receive(queue, limit=len(wanted) + 1, within=TICK if self.bench.virtual else TICK * 10)
+            wanted = {
+                each.message.id
+                for each in self.model.entries.values()
+                if each.message.queue == queue and each.state in ("waiting", "leased")
+            }
+            got = await self.bench.receive(
+                queue, limit=len(wanted) + 1, within=TICK if self.bench.virtual else TICK * 10
+            )
             for each in got:
                 with contextlib.suppress(LeaseLostError):
                     await self.driver.ack(each)
             found = {each.message.id for each in got}
             assert found == wanted, f"lost: {wanted - found}; from nowhere: {found - wanted}"
             if self.offers(ReadsDeadLetters) and self.offers(Buries):
-                dead = {each.message.id for each in self.model.entries.values() if each.message.queue == queue and each.state == "dead"}
+                dead = {
+                    each.message.id
+                    for each in self.model.entries.values()
+                    if each.message.queue == queue and each.state == "dead"
+                }
                 page = await self.driver.list_dead(queue, limit=1000)
                 assert {each.message.id for each in page.entries} == dead

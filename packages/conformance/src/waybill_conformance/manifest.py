@@ -24,4 +24,8 @@ def missing_cases(collected: Container[str], config: pytest.Config) -> list[str]
 
 def _covers(argument: str) -> bool:
     path = Path(argument).resolve()
-    return argument in {"waybill_conformance", "waybill_conformance.cases"} or path in {*HERE.parents, HERE, HERE / "cases"}
+    return argument in {"waybill_conformance", "waybill_conformance.cases"} or path in {
+        *HERE.parents,
+        HERE,
+        HERE / "cases",
+    }

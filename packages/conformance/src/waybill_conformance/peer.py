@@ -16,23 +16,30 @@ from waybill.envelope import Envelope, encode
 PATIENCE = timedelta(seconds=1)
 
 
+def say(line: str) -> None:
+    """Tell the suite, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 async def main(url: str, part: str, queue: str, count: int) -> None:
+    """Play the part, and stand still."""
     driver = open_driver(url)
     await driver.open()
     if part == "send":
         for number in range(count):
             job_id = f"{queue}-{number}"
             await driver.enqueue(Message(job_id, queue, encode(Envelope(job_name="conformance", job_id=job_id))))
-            print(job_id, flush=True)
+            say(job_id)
     else:
         left = count
         while left and (got := await driver.receive(queue, limit=min(left, 10), wait=PATIENCE)):
             for each in got:
                 if part == "work":
                     await driver.ack(each)
-                print(each.message.id, flush=True)
+                say(each.message.id)
                 left -= 1
-    print("ready", flush=True)
+    say("ready")
     await asyncio.Event().wait()
 
 

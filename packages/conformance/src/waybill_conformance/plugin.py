@@ -26,21 +26,24 @@ KEY: Final = pytest.StashKey["Run"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
     group = parser.getgroup("waybill-conformance", "prove what a Waybill driver claims")
     for name, text in OPTIONS.items():
         group.addoption(name, dest=f"waybill_{name.removeprefix('--')}", default=None, help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Take part only where a driver is named."""
     if config.getoption("waybill_driver") or config.getoption("waybill_harness"):
         config.pluginmanager.register(Run(config), "waybill-conformance-run")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse to run cases against nothing."""
     if KEY not in config.stash and any(case_of(item) for item in items):
         raise pytest.UsageError(
-            "these are the cases of waybill-conformance: say what to test with --driver SCHEME or --harness module:Class"
+            "these are the cases of waybill-conformance: name a driver with --driver SCHEME or --harness module:Class"
         )
 
 
@@ -103,17 +106,22 @@ class Run:
         report = yield
         case = case_of(item)
         if case is not None and report.skipped and not hasattr(report, "wasxfail"):
-            if call.excinfo is None or not call.excinfo.errisinstance(NotConcernedError):
-                report.outcome = "failed"
-                report.longrepr = f"{case.name} was skipped: a case runs, or does not concern the driver. No proof is dodged."
+            self._refuse_to_skip(case, call, report)
         if case is not None and report.when == "call" and case.name not in _recorded(report):
             report.user_properties.append(("waybill", _record_of(case)))
         if case is not None and report.when == "setup" and report.failed:
             report.user_properties.append(("waybill", _record_of(case)))
         return report
 
+    def _refuse_to_skip(self, case: Case, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """A case runs or does not concern the driver; any other skip would dodge a proof."""
+        if call.excinfo is None or not call.excinfo.errisinstance(NotConcernedError):
+            report.outcome = "failed"
+            report.longrepr = f"{case.name} was skipped: a case runs, or does not concern the driver"
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name, record in report.user_properties:
+        properties: list[tuple[str, Any]] = report.user_properties
+        for name, record in properties:
             if name == "waybill" and (report.when == "call" or report.failed):
                 self.results[record["case"]] = _result(report, record)
 
@@ -173,7 +181,8 @@ def _record_of(case: Case) -> dict[str, Any]:
 
 
 def _recorded(report: pytest.TestReport) -> set[str]:
-    return {record["case"] for name, record in report.user_properties if name == "waybill"}
+    properties: list[tuple[str, Any]] = report.user_properties
+    return {record["case"] for name, record in properties if name == "waybill"}
 
 
 def _result(report: pytest.TestReport, record: dict[str, Any]) -> Result:
@@ -189,5 +198,11 @@ def _result(report: pytest.TestReport, record: dict[str, Any]) -> Result:
         crash = getattr(report.longrepr, "reprcrash", None)
         detail = crash.message if crash is not None else text
     return Result(
-        record["case"], tuple(record["claims"]), record["twin"], outcome, tuple(record["levels"]), detail, report.duration
+        record["case"],
+        tuple(record["claims"]),
+        record["twin"],
+        outcome,
+        tuple(record["levels"]),
+        detail,
+        report.duration,
     )

@@ -27,7 +27,9 @@ STYLES: Final = {
 }
 
 
-def as_json(claims: Summary, ledger: Sequence[Row], results: Mapping[str, Result], problems: Sequence[str]) -> dict[str, Any]:
+def as_json(
+    claims: Summary, ledger: Sequence[Row], results: Mapping[str, Result], problems: Sequence[str]
+) -> dict[str, Any]:
     """The report of a run; tables and badges are made from it."""
     return {
         "report": 1,
@@ -65,11 +67,11 @@ def as_text(claims: Summary, ledger: Sequence[Row], results: Mapping[str, Result
         passed = sum(each.outcome == "passed" for each in row.results)
         proof = [f"{passed} case{'s' if passed != 1 else ''}"] if passed else []
         bad = [each.case for each in row.results if each.outcome in ("failed", "healed", "gap")]
-        table.add_row(
-            row.name, row.value, Text(row.status, STYLES[row.status]), "; ".join([*proof, *row.levels, *bad])
-        )
+        table.add_row(row.name, row.value, Text(row.status, STYLES[row.status]), "; ".join([*proof, *row.levels, *bad]))
     out = io.StringIO()
-    console = Console(file=out, width=max(width, 80), force_terminal=colour, color_system="standard" if colour else None)
+    console = Console(
+        file=out, width=max(width, 80), force_terminal=colour, color_system="standard" if colour else None
+    )
     console.print(table)
     counts = Counter(each.outcome for each in results.values())
     console.print(", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items())))

@@ -36,6 +36,7 @@ def run(make: Callable[[], Coroutine[Any, Any, T]], *, seconds: float, what: str
         HangError: it took longer than *seconds*; tells where it stands.
         LeftoverError: tasks or threads outlived it, or asyncio complained.
     """
+    __tracebackhide__ = True
     before = set(threading.enumerate())
     errand = _Errand(make)
     thread = threading.Thread(target=errand.run, name="waybill-conformance", daemon=True)
@@ -63,6 +64,7 @@ class _Errand(Generic[T]):
         self.error: BaseException | None = None
 
     def run(self) -> None:
+        __tracebackhide__ = True
         try:
             with asyncio.Runner() as runner:
                 self._loop = runner.get_loop()
@@ -70,10 +72,11 @@ class _Errand(Generic[T]):
                 self.result = runner.run(self._whole())
             if self._complaints:
                 raise LeftoverError("asyncio complained: " + "; ".join(self._complaints))
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the suite waits
+        except BaseException as error:  # it is raised again where the suite waits
             self.error = error
 
     async def _whole(self) -> T:
+        __tracebackhide__ = True
         self._task = asyncio.current_task()
         result = await self._make()
         left = asyncio.all_tasks() - {self._task}

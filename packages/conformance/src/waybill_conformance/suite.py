@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from _pytest.outcomes import Skipped  # the one skip that pytest itself raises: its public name is no type
 
 from .bench import Bench
 from .case import Case
@@ -17,7 +18,7 @@ OPENING: Final = 60.0
 """Seconds in which a broker may be started and a first driver opened."""
 
 
-class NotConcernedError(pytest.skip.Exception):
+class NotConcernedError(Skipped):
     """The one allowed skip: the case does not concern this driver."""
 
 
@@ -35,6 +36,7 @@ class Suite:
             NotConcernedError: the driver does not claim what it is about.
             AssertionError: the sentence does not hold.
         """
+        __tracebackhide__ = True
         record: dict[str, Any] = {"case": case.name, "claims": case.claims, "twin": case.twin, "levels": []}
         properties.append(("waybill", record))
         reason = case.why_not(self.claims)
@@ -60,6 +62,7 @@ async def _survey(harness: Harness) -> Claims:
 
 
 async def _carry_out(case: Case, bench: Bench) -> None:
+    __tracebackhide__ = True
     async with bench.ready():
         await case.body(bench)
     if not bench.asked and case.claims != ("declaration",):

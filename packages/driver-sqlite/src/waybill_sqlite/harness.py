@@ -40,7 +40,11 @@ class SqliteHarness(Harness):
         await asyncio.to_thread(self._copy)
 
     async def close(self) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        await asyncio.to_thread(self.remove)
+
+    def remove(self) -> None:
+        """Leave no file behind but the one that `--url` names."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def _path(self) -> Path:

@@ -24,7 +24,9 @@ class Broker:
         self._proxy = TcpProxy(server.address) if url is None or kind.address(url) else None
 
     def __repr__(self) -> str:
-        return f"<Broker {self.name} ({self.how}) {self.url}>"
+        # Not the URL, which may have a password in it.
+        place = "direct" if self._proxy is None else "{}:{}".format(*self._proxy.address)
+        return f"<Broker {self.name} ({self.how}) {place}>"
 
     @property
     def name(self) -> str:
@@ -47,7 +49,7 @@ class Broker:
 
     @property
     def direct_url(self) -> str:
-        """How a client reaches it without the proxy; a restart of a container changes it."""
+        """How a client reaches it without the proxy."""
         return self._given if self._given is not None else self.kind.url(*self._server.address)
 
     @property
@@ -55,7 +57,7 @@ class Broker:
         """What its clients' connections go through."""
         if self._proxy is None:
             raise PowerMissingError(
-                f"No proxy can stand before {self.direct_url}: it names several hosts, TLS or the provider's own"
+                f"No proxy can stand before this {self.name}: its URL names several hosts, TLS or the provider's own"
                 " service. Its connections can be neither cut nor slowed down; nothing was done."
             )
         return self._proxy
@@ -69,7 +71,7 @@ class Broker:
 
         Where the data cannot be the same this is refused, unless `forgetful` says that it need not be.
         """
-        if not self.kind.keeps and not forgetful:
+        if not (self.kind.keeps or forgetful or self.how == "url"):
             raise PowerMissingError(
                 f"{self.name} here is an emulator in memory: a restart would lose every message, as the real service"
                 " never does; nothing was done. Use pause() or cut(), or restart(forgetful=True)."

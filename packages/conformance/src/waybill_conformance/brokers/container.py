@@ -1,6 +1,7 @@
 """A server in a container, by testcontainers."""
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -39,23 +40,30 @@ def missing(image: str) -> str | None:
         load("testcontainers.core.container")
     except ImportError as error:
         return f"testcontainers cannot be imported ({error})"
-    try:
-        engine = docker.from_env(timeout=ENGINE_SECONDS)
-    except docker.errors.DockerException as error:
-        return f"no Docker engine answers ({brief(error)})"
+    engine, reason = reach(docker)
+    if engine is None:
+        return reason
     with contextlib.closing(engine):
-        try:
-            engine.ping()
-        except Exception as error:  # as many kinds as there are transports
-            return f"no Docker engine answers ({brief(error)})"
         try:
             engine.images.get(image)
         except docker.errors.ImageNotFound:
             try:
                 engine.images.pull(image)
-            except Exception as error:
+            except Exception as error:  # as many kinds as there are registries
                 return f"the Docker engine has no image {image} and cannot pull it ({brief(error)})"
     return None
+
+
+def reach(docker: ModuleType) -> tuple[Any, str]:
+    """A client of the engine, or None and the reason."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            return docker.from_env(timeout=ENGINE_SECONDS), ""  # this asks for its version
+        except Exception as error:  # as many kinds as there are transports
+            reason = f"no Docker engine answers ({brief(error)})"
+        gc.collect()  # the socket on which nobody answered is never closed: let it go while that warns nobody
+    return None, reason
 
 
 def brief(error: BaseException) -> str:
@@ -102,7 +110,6 @@ class ContainerServer:
             ) from error
         try:
             self._docker = self._container.get_wrapped_container()
-
             self._lifeline: Lifeline | None = Lifeline([sys.executable, "-c", REMOVE, self._docker.id])
         except BaseException:
             self._container.stop()
@@ -114,7 +121,11 @@ class ContainerServer:
 
     def kill(self) -> None:
         self.resume()  # the engine kills nothing that is paused
-        self._docker.kill("SIGKILL")
+        try:
+            self._docker.kill("SIGKILL")
+        except Exception:  # its class is docker's
+            if self._status() == "running":
+                raise  # else: it has just died by itself
         self._docker.wait()
 
     def revive(self) -> None:

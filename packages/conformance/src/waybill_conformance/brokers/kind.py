@@ -11,7 +11,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 # Where distributions put servers that an ordinary user's PATH leaves out.
-SERVER_FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/usr/sbin", "/opt/homebrew/opt/rabbitmq/sbin")
+SERVER_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/opt/homebrew/opt/rabbitmq/sbin")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .ports import LOOPBACK, free_port, refuses
 from .server import How
 
 LOG_TAIL = 2_000
-GRACE = 5.0  # seconds until a killed server's port must be free
+GRACE = 5.0  # seconds that a killed group may take to die
 
 
 class Child:
@@ -106,7 +106,9 @@ class ProcessServer:
         # The broker before its companions.
         for place in sorted(self._children, reverse=True):
             self._children.pop(place).kill()
-        shutil.rmtree(self._folder, ignore_errors=True)  # a dying process may still write
+        end = time.monotonic() + GRACE
+        while self._folder.exists() and time.monotonic() < end:  # what is dying may still write
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def alive(self) -> bool:
         return all(child.alive() for child in self._children.values())

@@ -27,7 +27,7 @@ class TcpProxy:
         self.connections = 0
         """So many were accepted, ever."""
         self.upstream = upstream
-        self._links: set[asyncio.Task[None]] = set()
+        self._links: dict[asyncio.Task[None], Link] = {}
         self._port = free_port()
         # It holds the port while the door is shut; a socket that is bound and does not listen refuses connections.
         self._place = self._bind()
@@ -166,9 +166,11 @@ class TcpProxy:
                 self.connections += 1
                 link = Link(client, self._flowing, self.up, self.down)
                 task = self._loop.create_task(link.run(self._family, self._resolved))
-                self._links.add(task)
-                task.add_done_callback(self._links.discard)
-                task.add_done_callback(lambda _, link=link: link.close())  # cancelled before its first step
+                self._links[task] = link
+                task.add_done_callback(self._part)
+
+    def _part(self, task: asyncio.Task[None]) -> None:
+        self._links.pop(task).close()  # which it has not done itself if it was cancelled before its first step
 
     async def _cut(self) -> int:
         if self._door is not None:

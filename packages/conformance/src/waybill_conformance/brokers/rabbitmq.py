@@ -10,6 +10,7 @@ from typing import ClassVar
 from .kind import BrokerKind, Command, Site
 from .ports import LOOPBACK
 
+NODE_FOLDER = "/usr/lib/rabbitmq/bin"
 FRAME = struct.Struct("!BHL")  # type, channel, size; the method's own bytes and FRAME_END follow
 FRAME_END = b"\xce"
 METHOD = struct.Struct("!HH")
@@ -36,7 +37,7 @@ class RabbitMq(BrokerKind):
 
     def find(self) -> str | None:
         # The one in /usr/sbin is a wrapper that changes the user: it wants to be root or rabbitmq.
-        return shutil.which(self.program, path="/usr/lib/rabbitmq/bin") or super().find()
+        return shutil.which(self.program, path=NODE_FOLDER) or super().find()
 
     def commands(self, site: Site) -> Sequence[Command]:
         clients, nodes, epmd = map(str, site.ports)

@@ -1,6 +1,7 @@
 """What a test does where a broker is missing."""
 
 import os
+from typing import NoReturn
 
 import pytest
 
@@ -18,6 +19,11 @@ def broker_or_skip(kind: str | BrokerKind, *, how: How | None = None, **settings
     try:
         return start(kind, how=how, **settings)
     except BrokerMissingError as missing:
-        if os.environ.get(REQUIRE) == "1":
-            pytest.fail(f"{missing} ({REQUIRE}=1 makes this a failure)", pytrace=False)
-        pytest.skip(f"NO BROKER, NOT TESTED: {missing} ({REQUIRE}=1 makes this a failure)")
+        skip_or_fail(missing)
+
+
+def skip_or_fail(missing: BrokerMissingError) -> NoReturn:
+    """End the test for want of a broker, in one line."""
+    if os.environ.get(REQUIRE) == "1":
+        pytest.fail(f"NO BROKER: {missing} ({REQUIRE}=1 makes this a failure)", pytrace=False)
+    pytest.skip(f"NO BROKER, NOT TESTED: {missing} ({REQUIRE}=1 makes this a failure)")

@@ -1,4 +1,4 @@
-"""SQS, DynamoDB and Scheduler, emulated by moto."""
+"""SQS, DynamoDB and Scheduler, emulated."""
 
 import http.client
 import json
@@ -21,10 +21,10 @@ ASK_FOR_QUEUES = {
 
 @dataclass(frozen=True)
 class Sqs(BrokerKind):
-    """An emulator of AWS in memory; any credentials will do. Its Scheduler stores schedules and never fires them."""
+    """AWS as moto has it, in memory; any credentials will do. Its Scheduler keeps schedules and never fires them."""
 
     name: ClassVar = "sqs"
-    schemes: ClassVar = ("sqs",)
+    schemes: ClassVar[Sequence[str]] = ("sqs",)
     port: ClassVar = 5000
     module: ClassVar = "moto.server"
     cure: ClassVar = 'pip install "waybill-conformance[sqs]"'
@@ -64,3 +64,29 @@ class Sqs(BrokerKind):
         options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         options["endpoint_url"] = f"http://{host}:{port}"
         return urlunsplit((*parts[:3], urlencode(options, safe=":/"), parts.fragment))
+
+
+@dataclass(frozen=True)
+class MiniStack(Sqs):
+    """AWS as MiniStack has it. Its Scheduler does fire: every 10 s it looks for what is due."""
+
+    name: ClassVar = "ministack"
+    schemes: ClassVar = ()  # "sqs" means the one above
+    module: ClassVar = ""
+    program: ClassVar = "ministack"
+    cure: ClassVar = "put the program ministack on PATH, from an environment of its own, as it pins botocore"
+
+    image: str = ""
+
+    def commands(self, site: Site) -> Sequence[Command]:
+        folder = str(site.folder)
+        env = {
+            "BIND_HOST": LOOPBACK,
+            "GATEWAY_PORT": str(site.port),
+            "SERVICES": "sqs,dynamodb,scheduler",
+            "HOME": folder,
+            "TMPDIR": folder,
+            "S3_DATA_DIR": folder,
+            "DOCKER_HOST": f"unix://{folder}/none.sock",  # at its start it removes containers that it takes for its own
+        }
+        return [Command([site.program], env)]

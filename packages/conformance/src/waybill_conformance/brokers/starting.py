@@ -1,6 +1,7 @@
 """How a broker is come by: the first way that works."""
 
 import atexit
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -17,10 +18,10 @@ from .rabbitmq import RabbitMq
 from .redis import Redis
 from .remote import RemoteServer
 from .server import How, Server, wait_until_ready
-from .sqs import Sqs
+from .sqs import MiniStack, Sqs
 
 KINDS: Final[Mapping[str, type[BrokerKind]]] = MappingProxyType(
-    {name: kind for kind in (Redis, RabbitMq, Nats, Sqs) for name in (kind.name, *kind.schemes)}
+    {name: kind for kind in (Redis, RabbitMq, Nats, Sqs, MiniStack) for name in (kind.name, *kind.schemes)}
 )
 """By name and by scheme; any other kind is given to `start` itself."""
 
@@ -57,8 +58,8 @@ def named(name: str, settings: Mapping[str, object]) -> BrokerKind:
     """The kind of that name or scheme."""
     if name not in KINDS:
         raise ValueError(f"no broker is called {name!r}: there are {', '.join(sorted(KINDS))}, or give a BrokerKind")
-    known = KINDS[name].__dataclass_fields__
-    if unknown := settings.keys() - known.keys():
+    known = [field.name for field in dataclasses.fields(KINDS[name])]
+    if unknown := settings.keys() - set(known):
         raise TypeError(f"{name} has no setting {', '.join(sorted(unknown))}: it has {', '.join(known)}")
     return KINDS[name](**settings)  # type: ignore[arg-type] # each kind has fields of its own
 

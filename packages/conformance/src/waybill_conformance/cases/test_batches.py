@@ -34,9 +34,9 @@ async def test_a_batch_of_any_size_is_stored_whole(bench: Bench) -> None:
         queue = bench.queue()
         messages = [bench.message(queue) for _ in range(count)]
         await send(bench, messages)
-        assert sorted(ids(await bench.receive(queue, limit=max(count, 1), within=None if count else timedelta(0)))) == sorted(
-            each.id for each in messages
-        )
+        assert sorted(
+            ids(await bench.receive(queue, limit=max(count, 1), within=None if count else timedelta(0)))
+        ) == sorted(each.id for each in messages)
     bench.level(f"{size + 1} at once")
 
 

@@ -28,7 +28,9 @@ async def test_a_delayed_message_comes_when_it_is_due_and_not_before(bench: Benc
         timer = bench.timer(delay)
         await bench.driver.enqueue_in(bench.message(queue), delay)
         await bench.nothing(queue, during=max(timer.left() - timedelta(milliseconds=150), timedelta()))
-        delivery = await bench.take(queue, within=timedelta(milliseconds=150) + bench.claims.delay_resolution + bench.soon)
+        delivery = await bench.take(
+            queue, within=timedelta(milliseconds=150) + bench.claims.delay_resolution + bench.soon
+        )
         assert timer.passed() >= delay - SLACK, f"a delay of {delay} was over after {timer.passed()}"
         assert delivery.attempt == 1
         bench.level(f"observed to {delay.total_seconds():g} s")
@@ -96,7 +98,11 @@ async def test_the_longest_delay_is_accepted_and_not_early(bench: Bench) -> None
 async def test_a_delay_of_any_length_is_accepted_and_not_early(bench: Bench) -> None:
     """2**31 and 2**32 milliseconds and 2**31 seconds are where numbers have wrapped around before."""
     queue = bench.queue()
-    wraps = [timedelta(milliseconds=2**31), timedelta(milliseconds=2**32), timedelta(seconds=2**31 - bench.now().timestamp())]
+    wraps = [
+        timedelta(milliseconds=2**31),
+        timedelta(milliseconds=2**32),
+        timedelta(seconds=2**31 - bench.now().timestamp()),
+    ]
     far = [each + timedelta(seconds=1) for each in wraps] + [YEAR, 10 * YEAR]
     for delay in far:
         await bench.driver.enqueue_in(bench.message(queue), delay)

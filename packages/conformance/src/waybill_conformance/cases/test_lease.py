@@ -41,7 +41,11 @@ async def test_a_delivery_says_until_when_it_is_leased(bench: Bench) -> None:
     delivery = await bench.take(queue)
     after = bench.now()
     assert delivery.leased_until is not None
-    assert before + bench.lease - timedelta(seconds=1) <= delivery.leased_until <= after + bench.lease + timedelta(seconds=1)
+    assert (
+        before + bench.lease - timedelta(seconds=1)
+        <= delivery.leased_until
+        <= after + bench.lease + timedelta(seconds=1)
+    )
 
 
 @proves("lease", given=timed)

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,9 @@ from ..witness import SIX, verbs_in
 from .test_lease import timed
 
 LONG = timedelta(seconds=30)
+
+
+EXPECTED: dict[str, dict[str, Any]] = {"state_put": {"expect": None}, "state_delete": {"expect": 1}}
 
 
 def arguments(bench: Bench, verb: str, queue: str, delivery: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -41,11 +43,13 @@ def arguments(bench: Bench, verb: str, queue: str, delivery: object) -> tuple[tu
         "prefix": "k",
         "value": b"",
     }
-    keywords = {"limit": 1, "wait": LONG} if verb.startswith("receive") else {}
-    keywords |= {"state_put": {"expect": None}, "state_delete": {"expect": 1}}.get(verb, {})
+    keywords: dict[str, Any] = {"limit": 1, "wait": LONG} if verb.startswith("receive") else {}
+    keywords |= EXPECTED.get(verb, {})
     protocol = next((each for each in OPTIONAL if verb in verbs_in(each)), QueueDriver)
     wanted = inspect.signature(getattr(protocol, verb)).parameters
-    needed = [n for n, p in wanted.items() if n != "self" and p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+    needed = [
+        n for n, p in wanted.items() if n != "self" and p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty
+    ]
     return tuple(given[name] for name in needed), keywords
 
 
@@ -194,4 +198,4 @@ async def test_neither_the_driver_nor_its_errors_show_a_password(bench: Bench) -
 def _held() -> tuple[int, int, int]:
     """Tasks, threads and open files of this process."""
     files = Path("/proc/self/fd")
-    return len(asyncio.all_tasks()), threading.active_count(), len(os.listdir(files)) if files.exists() else 0
+    return len(asyncio.all_tasks()), threading.active_count(), len(list(files.iterdir())) if files.exists() else 0

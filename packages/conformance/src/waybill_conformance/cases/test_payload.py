@@ -33,7 +33,13 @@ async def test_text_of_every_kind_arrives(bench: Bench) -> None:
 @proves("payload")
 async def test_an_object_with_fields_of_the_transport_arrives_unchanged(bench: Bench) -> None:
     """`envelope.wrap` puts fields of its own beside the job's; a producer may have used the same names."""
-    for body in (b'{"id":"x","priority":3,"attempts":7}', b'{"due":"2020-01-01T00:00:00Z"}', b'{"raw":"eA=="}', b"[]", b"1"):
+    for body in (
+        b'{"id":"x","priority":3,"attempts":7}',
+        b'{"due":"2020-01-01T00:00:00Z"}',
+        b'{"raw":"eA=="}',
+        b"[]",
+        b"1",
+    ):
         assert await round_trip(bench, body) == body
 
 

@@ -60,7 +60,7 @@ async def test_another_task_may_ack(bench: Bench) -> None:
     await bench.put(queue)
     delivery = await asyncio.ensure_future(bench.take(queue))
     await asyncio.ensure_future(bench.driver.ack(delivery))
-    await bench.nothing(queue)
+    await bench.nothing(queue, during=(bench.claims.lease or timedelta(seconds=1)) * 1.2)
 
 
 @proves("settling")

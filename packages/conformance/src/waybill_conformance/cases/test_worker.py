@@ -21,7 +21,7 @@ BRIEF = Retry(max_attempts=3, backoff=timedelta(milliseconds=20))
 
 @contextlib.asynccontextmanager
 async def service_of(bench: Bench, *jobs: Job[Any, Any]) -> AsyncIterator[JobService]:
-    async with JobService(bench.driver, jobs=jobs, clock=bench.harness.clock) as service:  # type: ignore[arg-type]
+    async with JobService(bench.driver, jobs=jobs, clock=bench.harness.clock) as service:
         yield service
 
 
@@ -50,7 +50,7 @@ async def dead_letters(bench: Bench, queue: str, count: int) -> list[DeadLetter]
 @proves("worker")
 async def test_a_job_that_returns_is_done(bench: Bench) -> None:
     queue, ran = bench.queue(), list[int]()
-    job = define_job(name="add", handler=lambda number: ran.append(number), schema=int, queue=queue)
+    job = define_job(name="add", handler=ran.append, schema=int, queue=queue)
     async with service_of(bench, job) as service:
         for number in range(20):
             await service.enqueue(job, number)
@@ -101,7 +101,7 @@ async def test_a_job_that_gives_up_for_good_is_a_dead_letter_at_once(bench: Benc
 async def test_bytes_that_are_no_job_become_a_dead_letter_and_hold_up_nothing(bench: Bench) -> None:
     queue, ran = bench.queue(), list[int]()
     bodies = [b"", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"v":99,"jobName":"add"}', b'{"jobName":7}']
-    job = define_job(name="add", handler=lambda number: ran.append(number), schema=int, queue=queue)
+    job = define_job(name="add", handler=ran.append, schema=int, queue=queue)
     async with service_of(bench, job) as service:
         for number, body in enumerate(bodies):
             await bench.driver.enqueue(bench.message(queue, body=body))
@@ -118,7 +118,7 @@ async def test_bytes_that_are_no_job_become_a_dead_letter_and_hold_up_nothing(be
 async def test_what_another_program_has_written_becomes_a_dead_letter_and_holds_up_nothing(bench: Bench) -> None:
     queue, ran = bench.queue(), list[int]()
     bodies = [b"hello", b"\x00\xff", b'{"not":"a job"}']
-    job = define_job(name="add", handler=lambda number: ran.append(number), schema=int, queue=queue)
+    job = define_job(name="add", handler=ran.append, schema=int, queue=queue)
     async with service_of(bench, job) as service:
         await service.enqueue(job, 1)
         for body in bodies:
@@ -228,7 +228,7 @@ async def test_a_delay_over_the_limit_is_refused_and_nothing_is_stored(bench: Be
 @proves("max_message_bytes", given=lambda claims: claims.max_message_bytes is not None)
 async def test_a_job_over_the_limit_is_refused_and_nothing_is_stored(bench: Bench) -> None:
     queue, limit = bench.queue(), bench.claims.max_message_bytes
-    job = define_job(name="send", handler=lambda text: None, schema=str, queue=queue)
+    job = define_job(name="send", handler=len, schema=str, queue=queue)
     async with JobService(bench.driver, jobs=[job], max_payload_bytes=2 * limit) as service:
         with pytest.raises(PayloadTooLargeError) as refused:
             await service.enqueue(job, "x" * limit)

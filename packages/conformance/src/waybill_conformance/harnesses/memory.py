@@ -6,14 +6,14 @@ from datetime import timedelta
 
 from waybill.testing import MemoryDriver, VirtualClock
 
-from ..harness import LEASE, Harness
+from ..harness import LEASE, Harness, VirtualTime
 
 
 class MemoryHarness(Harness):
     """Every driver it opens is a clone of the first, so all share one store."""
 
     def __init__(self) -> None:
-        self.clock = VirtualClock()
+        self.clock: VirtualTime | None = VirtualClock()
         self._first: MemoryDriver | None = None
 
     async def open(self, *, lease: timedelta = LEASE) -> MemoryDriver:

@@ -33,6 +33,14 @@ def define_job(
 ) -> Job[P, Any]: ...
 @overload
 def define_job(
+    *, name: str | None = ..., handler: Callable[[JobContext], Awaitable[R]], **options: Unpack[JobOptionsInput]
+) -> Job[None, R]: ...
+@overload
+def define_job(
+    *, name: str | None = ..., handler: Callable[[], Awaitable[R]], **options: Unpack[JobOptionsInput]
+) -> Job[None, R]: ...
+@overload
+def define_job(
     *,
     name: str | None = ...,
     handler: Callable[[P, JobContext], Awaitable[R]],

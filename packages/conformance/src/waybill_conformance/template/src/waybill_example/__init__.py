@@ -1,0 +1,5 @@
+"""A driver of Waybill for example:// URLs."""
+
+from .driver import ExampleDriver
+
+__all__ = ["ExampleDriver"]
