@@ -23,12 +23,15 @@ class Link:
         self.calls = set()
         self.paused = False
         self.cuts = 0
+        self.connections = []
 
     def cut(self):
         self.cuts += 1
         for each in list(self.calls):
             if not each.done():
                 each.set_exception(ConnectionResetError())
+        for each in self.connections:
+            each.dropped()
 
 
 class LinkedDriver(MemoryDriver):
@@ -139,12 +142,13 @@ class HoldingDriver(LinkedDriver):
 
     async def open(self):
         await super().open()
+        self._shared.lease = timedelta(days=36_500)  # nothing but the connection ends one
         self.held = {}
-        self.epoch = None
 
     async def call(self, name, verb, *args, **kwargs):
-        self.notice()
         self._store  # noqa: B018 - raises if it is closed
+        if self not in self.link.connections:
+            self.link.connections.append(self)
         if name in ("ack", "nack", "release", "extend", "bury") and args[0].receipt not in self.held:
             raise LeaseLostError("the connection that held it is gone, or it was settled")
         result = await super().call(name, verb, *args, **kwargs)
@@ -157,23 +161,19 @@ class HoldingDriver(LinkedDriver):
             self.held.pop(args[0].receipt, None)
         elif name == "extend_batch":
             return [
-                before if not isinstance(after, Exception) else after
-                for before, after in zip(args[0], result, strict=True)
+                after if isinstance(after, Exception) else before for before, after in zip(args[0], result, strict=True)
             ]
         return result
 
-    def notice(self):
-        """A connection that was cut has given back all it held."""
-        if self.epoch != self.link.cuts:
-            self.epoch = self.link.cuts
-            self.let_go()
-
-    def let_go(self):
+    def dropped(self):
+        """A connection that is gone has given back all it held."""
         for each in self.held.values():
             with contextlib.suppress(LeaseLostError):
                 self._shared.give_back(each, timedelta(), spent=True)
         self.held.clear()
 
     async def close(self):
-        self.let_go()
+        self.dropped()
+        if self in self.link.connections:
+            self.link.connections.remove(self)
         await super().close()

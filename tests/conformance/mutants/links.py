@@ -147,10 +147,8 @@ class GivesUpAfterAPause(LinkedDriver):
 class HoldsForEver(HoldingDriver):
     """A lost connection keeps what it held."""
 
-    def notice(self):
-        if self.epoch != self.link.cuts:
-            self.epoch = self.link.cuts
-            self.held.clear()
+    def dropped(self):
+        self.held.clear()
 
 
 @killed_by("test_an_extension_after_the_connection_was_lost_is_refused")

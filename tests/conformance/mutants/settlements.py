@@ -237,7 +237,6 @@ class DropsOnRelease(MemoryDriver):
 @killed_by(
     "test_a_release_spends_no_attempt",
     "test_a_worker_that_stops_gives_back_what_it_cannot_finish",
-    "test_random_histories_agree_with_the_model",
 )
 class AReleaseSpendsAnAttempt(MemoryDriver):
     """A release is a nack."""

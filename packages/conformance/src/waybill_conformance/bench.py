@@ -18,6 +18,7 @@ from waybill.timing import ZERO
 
 from .claims import Claims
 from .harness import Harness
+from .wording import spoken
 from .witness import Witness
 
 T = TypeVar("T")
@@ -222,9 +223,9 @@ class Bench:
 
     # -- telling ---------------------------------------------------------------------------------------
 
-    def level(self, text: str) -> None:
-        """Add how far the proof went to the ledger."""
-        self.levels.append(text)
+    def level(self, text: str, duration: timedelta | None = None) -> None:
+        """Add how far the proof went to the ledger: a text, and a duration that belongs to it."""
+        self.levels.append(text if duration is None else f"{text} {spoken(duration)}")
 
     async def counted(self, queue: str, **wanted: int) -> None:
         """The counts become these, where the broker tells them at all; they may take "soon"."""

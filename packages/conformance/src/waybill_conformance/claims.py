@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from waybill.driver import OPTIONAL, Capabilities, QueueDriver, claims
 
+from .wording import spoken
+
 CONDUCT: Final = (
     "declaration",
     "delivery",
@@ -135,7 +137,7 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, timedelta):
         if name == "idempotent_enqueue" and not value:
             return "while stored"
-        return f"{value.total_seconds():g} s"
+        return spoken(value)
     if name == "max_message_bytes":
         return f"{value:,} bytes"
     return str(value)

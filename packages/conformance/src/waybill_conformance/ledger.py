@@ -57,7 +57,7 @@ def _row(name: str, claims: Summary, results: list[Result], *, whole: bool) -> R
     proofs = [each for each in results if not each.twin]
     offered = name in claims.offered
     about = proofs if offered else [each for each in results if each.twin]
-    levels = [level for each in about for level in each.levels]
+    levels = list(dict.fromkeys(level for each in about for level in each.levels))
     status: Status
     if any(each.outcome in BAD for each in about):
         status = "REFUTED"

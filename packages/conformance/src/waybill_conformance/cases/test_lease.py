@@ -30,7 +30,7 @@ async def test_an_unsettled_message_comes_back_when_its_lease_ends_and_not_befor
     again = await bench.take(queue, within=bench.lease * 0.2 + bench.soon)
     assert timer.passed() >= bench.lease - SLACK, f"it came back after {timer.passed()}; the lease is {bench.lease}"
     assert (again.message.id, again.attempt) == (sent, 2), "a lease that ended counts as an attempt"
-    bench.level(f"{bench.lease.total_seconds():g} s waited out")
+    bench.level("waited out:", bench.lease)
 
 
 @proves("lease", given=timed)
