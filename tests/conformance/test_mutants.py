@@ -72,6 +72,7 @@ def test_every_case_has_a_mutant(case):
     assert case in killers, "without one nobody would notice if this case were emptied"
 
 
+@pytest.mark.blocks_the_loop
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_the_honest_driver_passes(case):
     outcome = verdict(ClassHarness(MemoryDriver), case)

@@ -45,11 +45,6 @@ class GivesUpOneTooEarly(MemoryDriver):
 
     nack_batch = None
 
-    def __getattribute__(self, name):
-        if name == "nack_batch":
-            raise AttributeError(name)
-        return super().__getattribute__(name)
-
 
 @killed_by("test_a_job_that_fails_runs_as_often_as_allowed_and_is_kept_with_its_last_error")
 class KeepsNoErrors(MemoryDriver):

@@ -1,8 +1,10 @@
 """Faults of opening, closing and cancelling."""
 
 import asyncio
+import os
 import threading
 import time
+import weakref
 from dataclasses import replace
 from datetime import timedelta
 
@@ -201,18 +203,8 @@ class LeaksAFile(MemoryDriver):
     """A socket for each connection, and nobody closes it."""
 
     async def open(self):
-        import os
-
-        self._shared.__dict__.setdefault("files", []).append(os.open("/dev/null", os.O_RDONLY))
+        weakref.finalize(self._shared, os.close, os.open("/dev/null", os.O_RDONLY))
         await super().open()
-
-    def __del__(self):
-        import contextlib
-        import os
-
-        for file in self._shared.__dict__.pop("files", ()):
-            with contextlib.suppress(OSError):
-                os.close(file)
 
 
 @killed_by("test_a_message_is_delivered_once_as_its_first_attempt")

@@ -18,8 +18,8 @@ from waybill.timing import ZERO
 
 from .claims import Claims
 from .harness import Harness
-from .wording import spoken
 from .witness import Witness
+from .wording import spoken
 
 T = TypeVar("T")
 

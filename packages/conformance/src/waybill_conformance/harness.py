@@ -38,6 +38,9 @@ class Harness:
     clock: VirtualTime | None = None
     """The virtual clock that the driver obeys, if it obeys one: the suite then never waits."""
 
+    without: frozenset[str] = frozenset()
+    """Powers that it defines and has not got this time: nobody restarts a broker that is somebody else's."""
+
     patience: float = 1.0
     """How much later than usual things may happen here; nothing may ever happen earlier."""
 
@@ -76,7 +79,8 @@ def powers(harness: Harness) -> frozenset[str]:
     own = {name for name in ("restart", "cut", "raw") if _defines(harness, name)}
     if _defines(harness, "pause") and _defines(harness, "resume"):
         own.add("pause")
-    return frozenset(own | {name for name in ("url", "clock") if getattr(harness, name) is not None})
+    own |= {name for name in ("url", "clock") if getattr(harness, name) is not None}
+    return frozenset(own - harness.without)
 
 
 def _defines(harness: Harness, name: str) -> bool:

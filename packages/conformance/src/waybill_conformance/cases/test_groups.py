@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 
 
 def grouped(claims: Claims) -> bool:
-    return claims.ordering == "group"
+    return bool(claims.ordering == "group")
 
 
 def grouped_and_timed(claims: Claims) -> bool:

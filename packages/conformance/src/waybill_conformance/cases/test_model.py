@@ -20,23 +20,23 @@ async def test_random_histories_agree_with_the_model(bench: Bench) -> None:
     """Replay one by setting WAYBILL_CONFORMANCE_SEED to the seed that is printed."""
     seed = int(os.environ.get(SEED, secrets.randbits(32)))
     histories, steps = (60, 30) if bench.virtual else (8, 15)
-    kind = type("History", (History,), {"bench": bench, "loop": asyncio.get_running_loop()})
     bench.level(f"{histories} histories of up to {steps} steps")
     try:
-        await asyncio.to_thread(explore, hypothesis.seed(seed)(kind), histories, steps)
+        await asyncio.to_thread(explore, bench, asyncio.get_running_loop(), seed, histories, steps)
     except Exception as error:
         error.add_note(f"seed {seed}: set {SEED}={seed} to see this again")
         raise
 
 
-def explore(kind: type[History], histories: int, steps: int) -> None:
+def explore(bench: Bench, loop: asyncio.AbstractEventLoop, seed: int, histories: int, steps: int) -> None:
     """Let Hypothesis look for a history that ends in a contradiction, and for the shortest one."""
+    kind = hypothesis.seed(seed)(type("History", (History,), {"bench": bench, "loop": loop}))
     how = settings(
         max_examples=histories,
         stateful_step_count=steps,
         deadline=None,
         database=None,
-        phases=(Phase.generate, Phase.shrink) if kind.bench.virtual else (Phase.generate,),
+        phases=(Phase.generate, Phase.shrink) if bench.virtual else (Phase.generate,),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(kind, settings=how)

@@ -22,7 +22,7 @@ def exact(claims: Claims) -> bool:
 
 
 def everything(claims: Claims) -> bool:
-    return claims.purge == "all"
+    return bool(claims.purge == "all")
 
 
 @proves("Purges", "purge", given=exact)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -42,15 +42,15 @@ async def send(bench: Bench, queue: str, unique: UniqueKey, delay: timedelta = Z
     return message
 
 
-async def held(bench: Bench, holder: Message, *, by: object = None) -> None:
+async def held(bench: Bench, holder: Message, *, by: Any = None) -> None:
     """The key is held: another id is refused, or dropped where the broker says nothing."""
     assert holder.unique is not None
     second, driver = replace(holder, id=bench.message(holder.queue).id), by or bench.driver
     if not bench.claims.unique.reported:
-        await driver.enqueue(second)  # type: ignore[attr-defined]
+        await driver.enqueue(second)
         return
     with pytest.raises(DuplicateJobError) as refusal:
-        await driver.enqueue(second)  # type: ignore[attr-defined]
+        await driver.enqueue(second)
     assert refusal.value.key == holder.unique.key
     assert refusal.value.existing_job_id in (holder.id, None), "the error names another holder"
 
@@ -153,9 +153,10 @@ async def test_of_fifty_that_want_one_key_at_once_one_is_stored(bench: Bench) ->
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         [winner] = await bench.drain(queue, 1)
         refused = [each for each in outcomes if not isinstance(each, str)]
-        assert all(isinstance(each, DuplicateJobError) for each in refused), refused
         assert len(refused) == (49 if bench.claims.unique.reported else 0)
-        assert {each.existing_job_id for each in refused} <= {winner.message.id, None}
+        for each in refused:
+            assert isinstance(each, DuplicateJobError), repr(each)
+            assert each.existing_job_id in (winner.message.id, None)
 
 
 @proves("unique", "EnqueuesBatches")
@@ -416,8 +417,8 @@ async def test_windows_of_different_length_end_each_at_its_time(bench: Bench) ->
     timers = [bench.timer(WINDOW * 0.5), bench.timer(WINDOW)]
     for each in (long, short):
         await send(bench, queue, each)
-    for each in await bench.drain(queue, 2):
-        await bench.driver.ack(each)
+    for delivery in await bench.drain(queue, 2):
+        await bench.driver.ack(delivery)
     await freed_after(bench, queue, short, timers[0])
     await freed_after(bench, queue, long, timers[1])
 
@@ -450,7 +451,7 @@ async def test_a_scope_that_is_not_kept_is_refused(bench: Bench) -> None:
 
 @proves("unique", given=lambda claims: not claims.unique.reported)
 async def test_a_job_that_must_know_of_duplicates_is_refused_where_they_are_dropped_silently(bench: Bench) -> None:
-    queue, until = bench.queue(), sorted(bench.claims.unique.scopes)[0]
+    queue, until = bench.queue(), min(bench.claims.unique.scopes)
     unique = Unique(key=lambda payload: "k", until=until, window=WINDOW, on_conflict="raise")
     job = define_job(name="send", handler=lambda: None, queue=queue, unique=unique)
     service = JobService(bench.driver, jobs=[job], clock=bench.harness.clock)

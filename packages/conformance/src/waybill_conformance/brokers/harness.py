@@ -1,0 +1,55 @@
+"""A harness whose broker is started for it: an author adds `open`, and has every power."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from ..harness import Harness
+from .broker import Broker
+from .kind import BrokerKind
+from .starting import start
+
+
+class BrokerHarness(Harness):
+    """Starts a broker at the first `open`, and ends it after the last case; `--url` names one that runs already."""
+
+    broker: ClassVar[str | BrokerKind]
+    """What to give to `start`: "redis", or a kind of one's own."""
+
+    def __init__(self) -> None:
+        self._running: Broker | None = None
+
+    async def address(self) -> str:
+        """The URL of the broker, which is started if it is not running."""
+        if self.url is not None and self._running is None:
+            self.without = frozenset({"restart", "pause", "cut"})
+            return self.url
+        if self._running is None:
+            self._running = await asyncio.to_thread(start, self.broker)
+            self.url = self._running.url
+            if self._running.how == "url":
+                self.without = frozenset({"restart", "pause"})
+        return self._running.url
+
+    async def close(self) -> None:
+        if self._running is not None:
+            await asyncio.to_thread(self._running.stop)
+
+    async def restart(self) -> None:
+        await asyncio.to_thread(self._served.restart)
+
+    async def pause(self) -> None:
+        await asyncio.to_thread(self._served.pause)
+
+    async def resume(self) -> None:
+        await asyncio.to_thread(self._served.resume)
+
+    async def cut(self) -> None:
+        await asyncio.to_thread(self._served.cut)
+
+    @property
+    def _served(self) -> Broker:
+        if self._running is None:
+            raise RuntimeError("the broker that --url names is not this harness's to stop or cut")
+        return self._running
