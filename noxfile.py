@@ -12,6 +12,7 @@ nox.options.sessions = ["lint", "types", "unit"]
 
 PYPROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES = sorted(path.parent.as_posix() for path in Path("packages").glob("*/pyproject.toml"))
+EXTRAS = {"packages/core": "[cli]", "packages/conformance": "[containers,sqs]"}
 MAX_LINES = 300
 
 
@@ -60,6 +61,19 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def tables(session: nox.Session) -> None:
+    """Prove the drivers anew, and renew what is made from that: the list of cases, the kept reports, the tables."""
+    install(session, "test")
+    session.run("python", "-m", "waybill_conformance.manifest")
+    reports = {name: f"docs/reference/reports/{name}.json" for name in ("memory", "sqlite")}
+    for name, report in reports.items():
+        session.run("pytest", "--pyargs", "waybill_conformance", "--driver", name, "--report", report)
+        session.run("waybill-conformance", "keep", report)
+    session.run("waybill-conformance", "table", reports["sqlite"], "--write", "packages/driver-sqlite/README.md")
+    session.run("waybill-conformance", "table", *reports.values(), "--write", "docs/reference/drivers.md")
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the sdist and wheel of every package into dist/."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "build"))
@@ -75,8 +89,8 @@ def dev(session: nox.Session) -> None:
 
 
 def install(session: nox.Session, *groups: str) -> None:
-    """Install every package editable, the core with its command line, and the dependency groups."""
-    editable = [f"./{path}[cli]" if path.endswith("/core") else f"./{path}" for path in PACKAGES]
+    """Install every package editable, with what its tests need, and the dependency groups."""
+    editable = [f"./{path}{EXTRAS.get(path, '')}" for path in PACKAGES]
     requirements = nox.project.dependency_groups(PYPROJECT, *groups) if groups else ()
     session.install(*(part for path in editable for part in ("-e", path)), *requirements)
 

@@ -80,4 +80,4 @@ def test_the_honest_driver_passes(case):
 
 
 def test_the_published_cases_are_those_that_exist():
-    assert sorted(manifest.published()) == sorted(CASES), "write them anew: nox -s tables"
+    assert sorted(manifest.published()) == sorted(CASES), "write them down: nox -s tables"

@@ -159,6 +159,10 @@ def unindented(text):
 def excerpts():
     """What the map of the code quotes: (files named by the heading, the lines)."""
     text = page("explanation/how-it-works.md")
+    example = "../../tests/conformance/directory/waybill_directory/driver.py"
+    quoted = re.findall(r"^```text\n(.*?)^```", page("how-to/write-a-driver.md"), re.MULTILINE | re.DOTALL)
+    for place, lines in enumerate(quoted):
+        yield pytest.param([example], lines, id=f"write-a-driver-{place}")
     for section in re.split(r"^###? ", text, flags=re.MULTILINE)[1:]:
         paths = re.findall(r"\]\((\S+?\.py)\)", section)
         for lines in re.findall(r"^```text\n(.*?)^```", section, re.MULTILINE | re.DOTALL):

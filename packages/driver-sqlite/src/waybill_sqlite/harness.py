@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from waybill.driver import BrokerUrl
@@ -22,7 +23,6 @@ class SqliteHarness(Harness):
 
     def __init__(self) -> None:
         self._virtual = VirtualClock(datetime.now(UTC))
-        self._folder = Path(tempfile.mkdtemp(prefix="waybill-"))
         self._killed: list[Path] = []
 
     @property
@@ -31,7 +31,8 @@ class SqliteHarness(Harness):
         return self._virtual if self.url is None else None
 
     async def open(self, *, lease: timedelta = LEASE) -> SqliteDriver:
-        driver = SqliteDriver(self._path, lease=lease, clock=self.clock)
+        path = await asyncio.to_thread(lambda: self._path)
+        driver = SqliteDriver(path, lease=lease, clock=self.clock)
         await driver.open()
         return driver
 
@@ -44,7 +45,12 @@ class SqliteHarness(Harness):
 
     def remove(self) -> None:
         """Leave no file behind but the one that `--url` names."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if "_folder" in vars(self):
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @cached_property
+    def _folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="waybill-"))
 
     @property
     def _path(self) -> Path:

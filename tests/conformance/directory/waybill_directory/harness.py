@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from waybill.driver import BrokerUrl, QueueDriver
@@ -24,18 +25,22 @@ class DirectoryHarness(Harness):
 
     def __init__(self) -> None:
         self._virtual = VirtualClock(datetime.now(UTC))
-        self._own = Path(tempfile.mkdtemp(prefix="waybill-"))
 
     @property
     def clock(self) -> VirtualClock | None:  # type: ignore[override]
         return self._virtual if self.url is None else None
+
+    @cached_property
+    def _own(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="waybill-"))
 
     @property
     def _path(self) -> Path:
         return self._own / "jobs" if self.url is None else Path(BrokerUrl.parse(self.url).path)
 
     async def open(self, *, lease: timedelta = LEASE) -> QueueDriver:
-        driver = DirectoryDriver(self._path, lease=lease, clock=self.clock)
+        path = await asyncio.to_thread(lambda: self._path)
+        driver = DirectoryDriver(path, lease=lease, clock=self.clock)
         await driver.open()
         return driver
 

@@ -15,7 +15,7 @@ from waybill.timing import ZERO
 
 from ..bench import Bench, ids
 from ..case import proves
-from ..witness import verbs_in
+from ..witness import verbs_in, verbs_of
 from .test_lease import timed
 
 LONG = timedelta(seconds=30)
