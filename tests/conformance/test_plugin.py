@@ -127,10 +127,41 @@ class Broken(Harness):
         raise ConnectionRefusedError("nobody there")
 """,
     )
-    assert done.returncode in (1, 4), done.text
-    assert "a harness opens a driver" in done.text
-    assert "nobody there" in done.text
+    assert done.returncode == 1, done.text
+    assert "“a harness opens a driver” is broken: ConnectionRefusedError: nobody there" in done.text
+    assert done.report["problems"][0] in done.text
     assert "INTERNALERROR" not in done.text
+
+
+def test_a_harness_that_hangs_breaks_the_first_sentence_in_time(run):
+    harness = """
+class Hanging(Harness):
+    patience = 0.01
+    async def open(self, *, lease=timedelta(seconds=2)):
+        time.sleep(3600)
+"""
+    done = run("--harness", "theirs:Hanging", harness=harness)
+    assert done.returncode == 1, done.text
+    assert "opening a driver took longer than" in done.report["problems"][0]
+    assert "time.sleep(3600)" in done.text
+
+
+def test_a_harness_that_hangs_in_restart_fails_the_case_that_needs_it(run):
+    harness = """
+class Hanging(Child):
+    class kind(MemoryDriver):
+        @property
+        def capabilities(self):
+            return replace(super().capabilities, durability="host-lazy")
+    async def restart(self):
+        await asyncio.sleep(3600)
+from waybill_conformance.cases import test_recovery
+object.__setattr__(test_recovery.test_state_survives_the_kill_of_the_broker.case, "seconds", 2.0)
+"""
+    done = run("--harness", "theirs:Hanging", "-k", "state_survives", harness=harness)
+    assert done.returncode == 1, done.text
+    assert "took longer than 2 seconds" in done.text
+    assert "durability" in done.report["refuted"]
 
 
 def test_a_harness_that_raises_in_restart_fails_the_case_that_needs_it(run):

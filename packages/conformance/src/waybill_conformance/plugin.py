@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ OPTIONS: Final = {
     "--report": "file for the ledger as JSON",
 }
 KEY: Final = pytest.StashKey["Run"]()
+NOTHING: Final = Summary("", "", [], {}, [])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,10 +72,8 @@ class Run:
         try:
             self.suite = self.config.stash[SUITE] = Suite(harness)
         except Exception as error:
-            raise pytest.UsageError(
-                f"no driver could be tested: the first sentence is broken, “a harness opens a driver”. "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            self.problems.append(f"“a harness opens a driver” is broken: {type(error).__name__}: {error}")
+            return
         self.claims = self.suite.claims.summary()
         if self.is_worker:
             self.config.workeroutput["waybill_claims"] = self.claims.as_dict()  # type: ignore[attr-defined]
@@ -90,12 +89,16 @@ class Run:
         if self.config.option.keyword or self.config.option.markexpr or self.config.option.deselect:
             self.whole = False
         if self.suite is not None:
-            gaps = self.suite.harness.known_gaps
-            for name, reason in gaps.items():
-                if name in cases:
-                    cases[name].add_marker(pytest.mark.xfail(reason=reason, strict=True))
-                elif self.whole:
-                    self.problems.append(f"known_gaps names a case that does not exist: {name}")
+            self._expect_gaps(self.suite.harness.known_gaps, cases)
+        elif not _distributes(self.config):
+            items[:] = [item for item in items if case_of(item) is None]  # there is nothing to hold to them
+
+    def _expect_gaps(self, gaps: Mapping[str, str], cases: Mapping[str, pytest.Item]) -> None:
+        for name, reason in gaps.items():
+            if name in cases:
+                cases[name].add_marker(pytest.mark.xfail(reason=reason, strict=True))
+            elif self.whole:
+                self.problems.append(f"known_gaps names a case that does not exist: {name}")
 
     # -- during ----------------------------------------------------------------------------------------
 
@@ -148,13 +151,14 @@ class Run:
         ledger = self.ledger()
         if self.claims is None or not self.results:
             self.problems.append("no case has run")
-        if self.problems or any(row.status == "REFUTED" for row in ledger):
-            session.exitstatus = max(session.exitstatus, pytest.ExitCode.TESTS_FAILED)
+        refuted = self.problems or any(row.status == "REFUTED" for row in ledger)
+        if refuted and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         path = self.config.getoption("waybill_report")
-        if path and self.claims is not None:
+        if path:
             from .report import as_json
 
-            data = as_json(self.claims, ledger, self.results, self.problems)
+            data = as_json(self.claims or NOTHING, ledger, self.results, self.problems)
             Path(path).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -14,8 +14,8 @@ from .harness import Harness, powers
 from .running import run
 
 SUITE: Final = pytest.StashKey["Suite"]()
-OPENING: Final = 60.0
-"""Seconds in which a broker may be started and a first driver opened."""
+OPENING: Final = 180.0
+"""Seconds in which a broker may be installed and started, and a first driver opened; times the patience."""
 
 
 class NotConcernedError(Skipped):
@@ -27,7 +27,7 @@ class Suite:
 
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
-        self.claims = run(lambda: _survey(harness), seconds=OPENING, what="opening the first driver")
+        self.claims = run(lambda: _survey(harness), seconds=OPENING * harness.patience, what="opening a driver")
 
     def run(self, case: Case, properties: list[tuple[str, Any]]) -> None:
         """Carry out a case, and append what the ledger needs to know to *properties*.
@@ -50,7 +50,7 @@ class Suite:
             record["levels"] = bench.levels
 
     def close(self) -> None:
-        run(self.harness.close, seconds=OPENING, what="closing the harness")
+        run(self.harness.close, seconds=OPENING * self.harness.patience, what="closing the harness")
 
 
 async def _survey(harness: Harness) -> Claims:
