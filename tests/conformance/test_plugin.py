@@ -306,3 +306,10 @@ def test_an_emptied_case_fails_the_run(tampered):
     done = tampered("test_payload.py", 'assert await round_trip(bench, b"") == b""', "pass")
     assert done.returncode == 1, done.text
     assert "the case has called no verb of the driver" in done.text
+
+
+def test_a_url_names_a_broker_that_other_processes_share(run, tmp_path):
+    done = run("--driver", "sqlite", "--url", f"sqlite:///{tmp_path}/shared.db", "-k", "process")
+    assert done.returncode == 0, done.text
+    assert done.report["counts"]["passed"] == 4
+    assert "url" in done.report["powers"]
