@@ -7,6 +7,7 @@ import pytest
 
 from waybill.testing import MemoryDriver
 from waybill_conformance import manifest
+from waybill_conformance.claims import names
 from waybill_sqlite import SqliteDriver
 from waybill_sqlite.harness import SqliteHarness
 
@@ -70,6 +71,11 @@ def test_a_fault_of_the_core_is_noticed(place, name, fault, driver, case, monkey
 def test_every_case_has_a_mutant(case):
     killers = {name for found in mutants.MUTANTS.values() for name in found} | {fault[-1] for fault in FAULTS}
     assert case in killers, "without one nobody would notice if this case were emptied"
+
+
+@pytest.mark.parametrize("claim", sorted(names()))
+def test_every_claim_has_a_case(claim):
+    assert any(claim in case.claims and not case.twin for case in CASES.values()), "a lie about it would stand"
 
 
 @pytest.mark.blocks_the_loop

@@ -1,8 +1,10 @@
 """Lies about what a driver is: a claim that its verbs belie, or that nobody could keep."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+from waybill.errors import LeaseLostError
 from waybill.testing import MemoryDriver
 
 from . import killed_by
@@ -98,3 +100,26 @@ class OverstatesItsLimit(claiming(max_message_bytes=300_000)):
 
     async def enqueue(self, message):
         return await super().enqueue(replace(message, body=message.body[:262_144]))
+
+
+@killed_by("test_as_many_batches_at_once_as_claimed_are_all_stored")
+class OneBatchAtATime(claiming(parallel_batches=4)):
+    """Claims four at once, and the second one takes the first one's place."""
+
+    async def enqueue_batch(self, items):
+        self._shared.__dict__["newest"] = items
+        await asyncio.sleep(0)
+        return await super().enqueue_batch(items if self._shared.__dict__["newest"] is items else []) or [
+            message.id for message, _ in items
+        ]
+
+
+@killed_by("test_a_delivery_is_held_as_long_as_it_is_said_to_be_holdable")
+class HoldsForAnHour(claiming(max_run=timedelta(hours=12))):
+    """Claims twelve hours, and extends for one."""
+
+    async def extend(self, delivery):
+        first = self._shared.__dict__.setdefault("first", self.clock.now())
+        if self.clock.now() - first > timedelta(hours=1):
+            raise LeaseLostError("held for an hour")
+        return await super().extend(delivery)

@@ -1,13 +1,14 @@
 """Faults of the core itself: a refusal that is forgotten lets through what the driver never claimed to keep."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 from waybill.driver import OPTIONAL, UniqueClaim
 from waybill.sending import preparing, service
 from waybill.sending.connection import Connection
 from waybill.sending.operator import Operator
 from waybill.testing import MemoryDriver
+from waybill.timing import parse_moment
 from waybill_conformance.witness import verbs_in
 
 
@@ -35,6 +36,10 @@ def refuses_nothing(self, message, due, job_name):
 
 def takes_any_name(name):
     return name
+
+
+def takes_local_for_utc(value):
+    return parse_moment(value if value.tzinfo else value.replace(tzinfo=UTC))
 
 
 async def purges_without_force(self, queue, *, force=False):
@@ -70,6 +75,13 @@ FAULTS = [
         "checked_queue_name",
         takes_any_name,
         BOUNDED,
+        "test_a_bad_name_or_time_is_refused_and_nothing_is_stored",
+    ),
+    (
+        preparing,
+        "parse_moment",
+        takes_local_for_utc,
+        MemoryDriver,
         "test_a_bad_name_or_time_is_refused_and_nothing_is_stored",
     ),
     (Connection, "fit", refuses_nothing, claiming(priorities=1), "test_a_priority_is_refused_where_there_is_none"),

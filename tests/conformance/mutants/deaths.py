@@ -256,3 +256,11 @@ class CancelsTheDead(MemoryDriver):
                 dead.remove(letter)
                 return True
         return await super().cancel(queue, message_id)
+
+
+@killed_by("test_a_buried_message_is_never_delivered")
+class NeverGivesUp(MemoryDriver):
+    """A burial is a nack."""
+
+    async def bury(self, delivery, reason, to=None):
+        await self.nack(delivery)

@@ -33,3 +33,12 @@ class LeasedUntilALongTime(MemoryDriver):
     async def receive(self, queue, *, limit, wait):
         got = await super().receive(queue, limit=limit, wait=wait)
         return [replace(each, leased_until=each.leased_until + timedelta(hours=1)) for each in got]
+
+
+@killed_by("test_a_delivery_says_until_when_it_is_leased")
+class LeasedUntilSomeTime(MemoryDriver):
+    """Tells local time, without a zone."""
+
+    async def receive(self, queue, *, limit, wait):
+        got = await super().receive(queue, limit=limit, wait=wait)
+        return [replace(each, leased_until=each.leased_until.replace(tzinfo=None)) for each in got]

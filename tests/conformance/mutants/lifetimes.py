@@ -1,6 +1,7 @@
 """Faults of opening, closing and cancelling."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -8,7 +9,7 @@ import weakref
 from dataclasses import replace
 from datetime import timedelta
 
-from waybill.errors import DriverClosedError
+from waybill.errors import DriverClosedError, LeaseLostError
 from waybill.testing import MemoryDriver
 
 from . import killed_by
@@ -238,3 +239,19 @@ class TellsItsErrorsWrongly(MemoryDriver):
         if self._closed:
             raise ConnectionError("redis://user:hunter2@host is closed")
         return await super().enqueue(message)
+
+
+@killed_by("test_what_a_closed_driver_received_is_settled_by_nobody_and_comes_back")
+class ClosingDropsWhatIsOut(MemoryDriver):
+    """A closed connection takes along what it had handed out."""
+
+    async def receive(self, queue, *, limit, wait):
+        got = await super().receive(queue, limit=limit, wait=wait)
+        self.__dict__["out"] = [*self.__dict__.get("out", ()), *got]
+        return got
+
+    async def close(self):
+        for each in self.__dict__.pop("out", ()):
+            with contextlib.suppress(LeaseLostError):
+                self._shared.ack(each)
+        await super().close()

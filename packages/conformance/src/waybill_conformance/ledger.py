@@ -88,7 +88,6 @@ def _without_proof(name: str, levels: list[str], *, whole: bool) -> Status:
 
 
 DECLARED: Final = {
-    "max_run": "no case waits as long as that",
-    "parallel_batches": "advice to the core, no promise",
+    "max_run": "no case waits as long as that on a real clock",
 }
 """Claims that a driver may make and no case can reach."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Container
 from pathlib import Path
 from typing import Final
@@ -29,3 +31,24 @@ def _covers(argument: str) -> bool:
         HERE,
         HERE / "cases",
     }
+
+
+def publish() -> None:
+    """Write the names down anew, after a case was added or renamed."""
+    from .case import Case
+
+    modules = [
+        importlib.import_module(f"{__package__}.cases.{each.name}")
+        for each in pkgutil.iter_modules([str(HERE / "cases")])
+    ]
+    found = {
+        name
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(getattr(value, "case", None), Case)
+    }
+    PUBLISHED.write_text("".join(f"{name}\n" for name in sorted(found)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    publish()

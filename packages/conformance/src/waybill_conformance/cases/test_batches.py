@@ -1,5 +1,6 @@
 """Batch verbs: one outcome for each item, in order, and no item falls with another."""
 
+import asyncio
 from datetime import timedelta
 
 from waybill.driver import Delivery, Message, UniqueKey
@@ -38,6 +39,16 @@ async def test_a_batch_of_any_size_is_stored_whole(bench: Bench) -> None:
             ids(await bench.receive(queue, limit=max(count, 1), within=None if count else timedelta(0)))
         ) == sorted(each.id for each in messages)
     bench.level(f"{size + 1} at once")
+
+
+@proves("parallel_batches", "EnqueuesBatches")
+async def test_as_many_batches_at_once_as_claimed_are_all_stored(bench: Bench) -> None:
+    queue, size = bench.queue(), min(bench.claims.max_batch, 20)
+    batches = [[bench.message(queue) for _ in range(size)] for _ in range(bench.claims.parallel_batches)]
+    await asyncio.gather(*(send(bench, each) for each in batches))
+    sent = [each.id for batch in batches for each in batch]
+    assert sorted(ids(await bench.receive(queue, limit=len(sent)))) == sorted(sent)
+    bench.level(f"{len(batches)} at once")
 
 
 @proves("EnqueuesBatches")

@@ -148,6 +148,19 @@ async def test_a_lost_lease_is_not_extended_nor_stolen_back(bench: Bench) -> Non
     await other.ack(held_by_other)
 
 
+@proves("max_run", "ExtendsLease", given=timed, power="clock")
+async def test_a_delivery_is_held_as_long_as_it_is_said_to_be_holdable(bench: Bench) -> None:
+    queue = bench.queue()
+    await bench.put(queue)
+    delivery, timer = await bench.take(queue), bench.timer(bench.claims.max_run)
+    while timer.left() > bench.lease:
+        await bench.pass_time(min(bench.lease * 0.9, timer.left()))
+        delivery = await bench.driver.extend(delivery)
+    await bench.nothing(queue)
+    await bench.driver.ack(delivery)
+    bench.level("held for", bench.claims.max_run)
+
+
 @proves("ExtendsLease")
 async def test_a_settled_delivery_is_not_extended(bench: Bench) -> None:
     queue = bench.queue()
