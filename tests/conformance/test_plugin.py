@@ -146,6 +146,22 @@ class Hanging(Harness):
     assert "time.sleep(3600)" in done.text
 
 
+def test_a_harness_may_start_a_broker_with_the_first_driver(run):
+    harness = """
+class Starting(Child):
+    ended = None
+    async def open(self, *, lease=timedelta(seconds=2)):
+        if self.ended is None:
+            self.ended = threading.Event()
+            threading.Thread(target=self.ended.wait, name="broker").start()
+        return await super().open(lease=lease)
+    async def close(self):
+        self.ended.set()
+"""
+    done = run("--harness", "theirs:Starting", "-k", "another_task_may_ack", harness=harness)
+    assert done.returncode == 0, done.text
+
+
 def test_a_harness_that_hangs_in_restart_fails_the_case_that_needs_it(run):
     harness = """
 class Hanging(Child):

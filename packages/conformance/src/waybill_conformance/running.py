@@ -29,8 +29,14 @@ class LeftoverError(AssertionError):
     """Something outlived the driver it belongs to."""
 
 
-def run(make: Callable[[], Coroutine[Any, Any, T]], *, seconds: float, what: str) -> T:
+def run(make: Callable[[], Coroutine[Any, Any, T]], *, seconds: float, what: str, starts: bool = False) -> T:
     """Run a coroutine to its end and see that nothing outlives it.
+
+    Args:
+        make: makes the coroutine.
+        seconds: of real time that it may take.
+        what: it is, for the error.
+        starts: whether it may start threads that stay: a harness's, for its broker.
 
     Raises:
         HangError: it took longer than *seconds*; tells where it stands.
@@ -49,7 +55,8 @@ def run(make: Callable[[], Coroutine[Any, Any, T]], *, seconds: float, what: str
         raise HangError(f"{what} took longer than {seconds:g} seconds and was given up. It stood here:\n{stack}")
     if errand.error is not None:
         raise errand.error
-    _no_threads_left(before)
+    if not starts:
+        _no_threads_left(before)
     return errand.result
 
 

@@ -27,7 +27,9 @@ class Suite:
 
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
-        self.claims = run(lambda: _survey(harness), seconds=OPENING * harness.patience, what="opening a driver")
+        self.claims = run(
+            lambda: _survey(harness), seconds=OPENING * harness.patience, what="opening a driver", starts=True
+        )
 
     def run(self, case: Case, properties: list[tuple[str, Any]]) -> None:
         """Carry out a case, and append what the ledger needs to know to *properties*.
