@@ -12,22 +12,30 @@ import pytest
 from sybil import Document, Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
+from waybill_conformance.brokers import broker_or_skip
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted(ROOT.glob("packages/*/README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MISSPELT = re.compile(r"^\s*(?:```+|~~~+)\s*(py|pycon|python3|python\S+|Python\S*)\s*$", re.MULTILINE)
 
 
+LOCAL = "redis://localhost:6379/0"  # where documents have a server, and tests start one
+
+
 class Script:
     """Runs blocks as one script would, where a block may also `await` at its top level."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = LOCAL) -> None:
+        self.address = address
         self.module = types.ModuleType("__main__")  # annotations and dataclasses look their module up
         self.runner = asyncio.Runner()
 
     def run(self, example: Example) -> None:
         first_line = example.line + example.parsed.line_offset
-        source = "\n" * first_line + example.parsed  # so that a traceback shows the document's own line
+        source = "\n" * first_line + example.parsed.replace(
+            LOCAL, self.address
+        )  # so that a traceback shows the document's own line
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         code = compile(source, example.path, "exec", flags=flags, dont_inherit=True)
         result = eval(code, vars(self.module))
@@ -40,9 +48,17 @@ def parse(path: Path, script: Script | None = None) -> Document:
     return Sybil([CodeBlockParser(language="python", evaluator=evaluate)]).parse(path)
 
 
+@pytest.fixture
+def redis_url():
+    broker = broker_or_skip("redis")
+    yield broker.url
+    broker.stop()
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_the_python_blocks_of_a_document_run(path, tmp_path, monkeypatch):
-    script = Script()
+def test_the_python_blocks_of_a_document_run(path, tmp_path, monkeypatch, request):
+    needs_a_server = any(LOCAL in example.parsed for example in parse(path).examples())
+    script = Script(request.getfixturevalue("redis_url") if needs_a_server else LOCAL)
     monkeypatch.setitem(sys.modules, "__main__", script.module)
     monkeypatch.chdir(tmp_path)
     with script.runner:

@@ -1,0 +1,98 @@
+"""What must be true of a server before anything is sent to it, and how safe its data is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from redis.exceptions import ResponseError
+
+from waybill.errors import BrokerUnavailableError, ConfigurationError
+
+from .options import RedisOptions
+from .server import Server
+
+Durability = Literal["process", "host-lazy", "host-fsync", "replicated"]
+_OLDEST: Final = (6, 2)
+_SAFE: Final = "noeviction"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server said of itself."""
+
+    version: str
+    policy: str
+    maxmemory: int
+    used: int
+    appendonly: bool
+    fsync: str | None
+    """None: it does not say."""
+    saves: bool
+    """Whether it has saved a snapshot, or is told to."""
+    replicas: int
+
+    @property
+    def may_evict(self) -> bool:
+        return self.maxmemory > 0 and self.policy != _SAFE
+
+    def durability(self, options: RedisOptions) -> Durability:
+        if options.wait_replicas:
+            return "replicated"
+        if not self.appendonly:
+            return "process"
+        return "host-fsync" if self.fsync == "always" else "host-lazy"
+
+
+async def look(server: Server) -> tuple[Facts, str]:
+    """What it says, and its role.
+
+    Raises:
+        redis.RedisError: it does not say.
+    """
+    answer: bytes = await server.ask("INFO", "everything")
+    lines = answer.decode("utf-8", "replace").splitlines()
+    said = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    try:
+        fsync = (await server.ask("CONFIG", "GET", "appendfsync"))[1].decode()
+    except (ResponseError, LookupError):  # closed on many managed servers
+        fsync = None
+    facts = Facts(
+        version=said.get("redis_version", "0"),
+        policy=said.get("maxmemory_policy", "unknown"),
+        maxmemory=int(said.get("maxmemory", 0)),
+        used=int(said.get("used_memory", 0)),
+        appendonly=said.get("aof_enabled") == "1",
+        fsync=fsync,
+        saves=said.get("rdb_last_save_time", "0") != "0",
+        replicas=int(said.get("connected_slaves", 0)),
+    )
+    return facts, said.get("role", "master")
+
+
+async def check(server: Server, options: RedisOptions) -> Facts:
+    """The facts of a server that will do.
+
+    Raises:
+        ConfigurationError: it will not, and why.
+        BrokerUnavailableError: it will not now: it is a replica, as during a failover.
+    """
+    facts, role = await look(server)
+    where = server.address.where
+    if _numbers(facts.version) < _OLDEST:
+        raise ConfigurationError(
+            f"{where}: Redis {facts.version} is too old; this driver needs 6.2 or newer, or Valkey. Nothing was "
+            "changed. Upgrade the server."
+        )
+    if facts.may_evict and not options.allow_eviction:
+        raise ConfigurationError(
+            f"{where}: its maxmemory-policy is {facts.policy}, so when its memory is full it throws jobs away. "
+            "Nothing was changed. Set maxmemory-policy noeviction, or accept the loss with allow_eviction=true."
+        )
+    if role != "master":
+        raise BrokerUnavailableError(f"{where}: it is a replica, which takes no jobs. Name the master.")
+    return facts
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())

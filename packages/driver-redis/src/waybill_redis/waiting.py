@@ -1,0 +1,119 @@
+"""Receivers that wait, and what ends their wait: a token in the queue's list, the next change that is known, time.
+
+Each set of queues that is waited for has a link of its own with one BLPOP on it. That takes nothing but a token which
+says "look", so whatever becomes of the answer, no message hangs on it; a token that is not used is passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from .failures import LostError, closed
+from .keys import Keys
+from .link import Link
+from .moments import micros
+from .scripts import script
+from .server import Server
+
+_RING: Final = script("ring_queue")
+
+
+class Bell:
+    """The receivers of one driver that wait for the same queues."""
+
+    def __init__(self, server: Server, keys: Keys, queues: Sequence[str]) -> None:
+        self._server, self._keys, self._queues = server, keys, queues
+        self._look = server.options.look.total_seconds()
+        self._link: Link | None = None
+        self._listening: asyncio.Future[Any] | None = None
+        self._waiters: deque[asyncio.Future[bool]] = deque()
+        self._connecting = asyncio.Lock()
+
+    async def listen(self) -> None:
+        """Have a BLPOP outstanding, so that nothing is missed from now on.
+
+        Raises:
+            redis.RedisError, OSError, LostError: there is no connection.
+        """
+        if self._listening is not None and not self._listening.done():
+            return
+        async with self._connecting:
+            if self._link is None or self._link.ended:
+                self._link = await self._server.connect()
+            if self._listening is None or self._listening.done():
+                self._ask(self._link)
+
+    async def wait(self, seconds: float) -> None:
+        """Until it is time to look.
+
+        Raises:
+            LostError, DriverClosedError: the connection has ended; or the driver is being closed.
+        """
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        timer = waiter.get_loop().call_later(min(seconds, self._look), _wake, waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None and waiter.result():
+                self.pass_on(used=False)
+            raise
+        finally:
+            timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def pass_on(self, *, used: bool) -> None:
+        """Let another receiver look: now, or if this one leaves with a change ahead that it had meant to watch."""
+        if self._server.closing:
+            return
+        soon = ("0", micros(self._server.options.look)) if used else ("1",)
+        for queue in self._queues:
+            self._server.post(_RING, self._keys.of(queue), soon)
+
+    def end(self) -> None:
+        """The driver is being closed: end every wait."""
+        while self._waiters:
+            _end(self._waiters.popleft(), closed())
+
+    def _ask(self, link: Link) -> None:
+        wake = [self._keys.wake(queue) for queue in self._queues]
+        self._listening = link.send("BLPOP", *wake, f"{self._look:.3f}")
+        self._listening.add_done_callback(self._heard)
+
+    def _heard(self, listening: asyncio.Future[Any]) -> None:
+        if listening.cancelled():
+            return
+        error = listening.exception()
+        if error is not None:
+            lost = closed() if self._server.closing else LostError(str(error), sent=False)
+            while self._waiters:
+                _end(self._waiters.popleft(), lost)
+            return
+        token = listening.result() is not None
+        while self._waiters and token:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(True)
+                token = False
+        if token:
+            self.pass_on(used=False)
+        elif self._link is not None and not self._link.ended:
+            if self._waiters:
+                self._ask(self._link)
+            else:  # nobody has waited for a while
+                self._link.end(LostError("not used", sent=False))
+
+
+def _wake(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)
+
+
+def _end(waiter: asyncio.Future[bool], error: Exception) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)
+        waiter.exception()
