@@ -46,6 +46,8 @@ def _durability(facts: Facts) -> Iterator[Note]:
     else:
         lost = "up to about a second of jobs" if facts.fsync == "everysec" else "the last jobs"
         # While an fsync is under way Redis puts its writes off, so that a kill of the server can lose them too.
-        fact = f"appendonly yes, appendfsync {facts.fsync or 'unknown'}: a power cut, or a kill of the server while the "
+        fact = (
+            f"appendonly yes, appendfsync {facts.fsync or 'unknown'}: a power cut, or a kill of the server while the "
+        )
         fact += f"disk is slow, may take {lost} along"
         yield Note("info", fact, "appendfsync always waits for the disk")
