@@ -134,37 +134,17 @@ class AnEndedLeaseFreesTheGroup(MemoryDriver):
         return await super().receive_many(queues, limit=limit, wait=wait)
 
 
-class KeepsGroupsClosed(MemoryDriver):
-    """A group whose head goes another way than by an ack never goes on."""
-
-    def _close(self, queue, group):
-        if group is not None:
-            self._shared.queue(queue)._groups[group] = [(0, _Nobody())]
-
-    def _reclose(self, queue, group, line):
-        if group is not None and line:
-            for _, each in line:
-                each.state = "behind"
-            self._shared.queue(queue)._groups[group] = line
-
-
-class _Nobody:
-    state = "gone"
-
-
 @killed_by("test_the_next_of_a_group_comes_when_its_first_is_cancelled")
 class ACancelKeepsTheGroupClosed(MemoryDriver):
     """A cancelled head blocks its group for good."""
 
     async def cancel(self, queue, message_id):
         store = self._shared.queue(queue)
-        record = store.records.get(message_id)
         let, store._let_next_come = store._let_next_come, lambda head: None
         try:
             return await super().cancel(queue, message_id)
         finally:
             store._let_next_come = let
-            del record
 
 
 @killed_by("test_the_next_of_a_group_comes_when_its_first_is_dead")
@@ -274,10 +254,6 @@ class AGroupOpensAfterOneLease(MemoryDriver):
 @killed_by("test_a_group_keeps_its_order_whoever_receives", "test_a_group_is_in_order_within_batches_and_across")
 class AGroupIsAStack(MemoryDriver):
     """The newest of a group comes first."""
-
-    def _turned(self, queue):
-        for line in self._shared.queue(queue)._groups.values():
-            line.sort(key=lambda each: -each[0])
 
     async def enqueue(self, message):
         answer = await super().enqueue(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .bench import Bench
 
 Body: TypeAlias = "Callable[[Bench], Awaitable[None]]"
-Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 def always(claims: Claims) -> bool:
