@@ -90,17 +90,8 @@ class Connection:
             delay = due if isinstance(due, timedelta) else due - self.clock.now()
             if delay > able.max_delay:
                 raise DelayNotSupportedError(job_name, delay, able.max_delay)
-        lacking = None
-        if message.priority and able.priorities == 1:
-            lacking = "priorities"
-        elif message.unique is not None and message.unique.until not in able.unique.scopes:
-            lacking = f"unique keys until {message.unique.until!r}"
-        elif message.group is not None and able.ordering != "group":
-            lacking = "the order of groups"
-        if lacking is not None:
-            raise EnqueueUnsupportedError(f"{job_name}: this broker does not keep {lacking}. Nothing was sent.")
-        if message.priority and able.priorities != PRIORITIES:
-            return replace(message, priority=message.priority * able.priorities // PRIORITIES)
+        if message.priority or message.unique is not None or message.group is not None:  # few are
+            return _kept(message, able, job_name)
         return message
 
     async def send(self, message: Message, due: Due) -> str:
@@ -314,3 +305,19 @@ async def _cancelled(tasks: Sequence[asyncio.Task[Sequence[Delivery]]]) -> bool:
         except asyncio.CancelledError:
             interrupted = True
     return interrupted
+
+
+def _kept(message: Message, able: Capabilities, job_name: str) -> Message:
+    """A message that asks for more than to be moved, as a broker that is able to keep it does."""
+    lacking = None
+    if message.priority and able.priorities == 1:
+        lacking = "priorities"
+    elif message.unique is not None and message.unique.until not in able.unique.scopes:
+        lacking = f"unique keys until {message.unique.until!r}"
+    elif message.group is not None and able.ordering != "group":
+        lacking = "the order of groups"
+    if lacking is not None:
+        raise EnqueueUnsupportedError(f"{job_name}: this broker does not keep {lacking}. Nothing was sent.")
+    if message.priority and able.priorities != PRIORITIES:
+        return replace(message, priority=message.priority * able.priorities // PRIORITIES)
+    return message

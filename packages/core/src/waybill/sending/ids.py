@@ -8,14 +8,17 @@ from random import Random
 
 # Of our own, as an application may seed the shared one. Unique is enough: nobody has to be kept from guessing.
 _noise = Random()  # noqa: S311
-# Two of the digit's bits are noise, the others say that this is such a UUID.
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_noise.seed)
 
 
 def new_job_id() -> str:
     """A UUID version 7 as 36 characters (RFC 9562, 5.7)."""
-    time_part = f"{time.time_ns() // 1_000_000:012x}"
-    noise = f"{_noise.getrandbits(74):019x}"
-    return f"{time_part[:8]}-{time_part[8:]}-7{noise[:3]}-{_VARIANT[noise[3]]}{noise[4:7]}-{noise[7:]}"
+    milliseconds, noise = time.time_ns() // 1_000_000, _noise.getrandbits(74)
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the price of five formatted fields
+        milliseconds >> 16,
+        milliseconds & 0xFFFF,
+        noise >> 62,
+        0x8000 | noise >> 48 & 0x3FFF,
+        noise & 0xFFFF_FFFF_FFFF,
+    )

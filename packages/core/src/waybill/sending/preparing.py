@@ -57,7 +57,7 @@ class CanEnqueueAt(Protocol[Q]):
     def _enqueue_at_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
 
 
-class Prepared(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True, gc=False):  # a batch makes many, and no cycle can lead through one
     """A message ready to go, and what to tell the caller."""
 
     message: Message
