@@ -20,22 +20,28 @@ DOCUMENTS = [README, *sorted(ROOT.glob("packages/*/README.md")), *sorted((ROOT /
 MISSPELT = re.compile(r"^\s*(?:```+|~~~+)\s*(py|pycon|python3|python\S+|Python\S*)\s*$", re.MULTILINE)
 
 
-LOCAL = "redis://localhost:6379/0"  # where documents have a server, and tests start one
+# Where documents have a server, tests start one.
+SERVERS = {
+    "redis://localhost:6379/0": "redis",
+    "amqp://guest:guest@localhost:5672/": "rabbitmq",
+    "nats://localhost:4222": "nats",
+}
 
 
 class Script:
     """Runs blocks as one script would, where a block may also `await` at its top level."""
 
-    def __init__(self, address: str = LOCAL) -> None:
-        self.address = address
+    def __init__(self, addresses: dict[str, str]) -> None:
+        self.addresses = addresses
         self.module = types.ModuleType("__main__")  # annotations and dataclasses look their module up
         self.runner = asyncio.Runner()
 
     def run(self, example: Example) -> None:
+        source = example.parsed
+        for written, real in self.addresses.items():
+            source = source.replace(written, real)
         first_line = example.line + example.parsed.line_offset
-        source = "\n" * first_line + example.parsed.replace(
-            LOCAL, self.address
-        )  # so that a traceback shows the document's own line
+        source = "\n" * first_line + source  # so that a traceback shows the document's own line
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         code = compile(source, example.path, "exec", flags=flags, dont_inherit=True)
         result = eval(code, vars(self.module))
@@ -49,16 +55,25 @@ def parse(path: Path, script: Script | None = None) -> Document:
 
 
 @pytest.fixture
-def redis_url():
-    broker = broker_or_skip("redis")
-    yield broker.url
-    broker.stop()
+def serve():
+    """Starts the servers that a document names; the URL of each, by the one that is written there."""
+    started = []
+
+    def serve(path):
+        code = "".join(example.parsed for example in parse(path).examples())
+        named = {url: kind for url, kind in SERVERS.items() if url in code}
+        begun = {url: broker_or_skip(kind) for url, kind in named.items()}
+        started.extend(begun.values())
+        return {url: broker.url for url, broker in begun.items()}
+
+    yield serve
+    for broker in started:
+        broker.stop()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_the_python_blocks_of_a_document_run(path, tmp_path, monkeypatch, request):
-    needs_a_server = any(LOCAL in example.parsed for example in parse(path).examples())
-    script = Script(request.getfixturevalue("redis_url") if needs_a_server else LOCAL)
+def test_the_python_blocks_of_a_document_run(path, tmp_path, monkeypatch, serve):
+    script = Script(serve(path))
     monkeypatch.setitem(sys.modules, "__main__", script.module)
     monkeypatch.chdir(tmp_path)
     with script.runner:
