@@ -28,7 +28,9 @@ NEVER_ANSWERS = "import time; print('thinking', flush=True); time.sleep(60)"
 def no_urls(monkeypatch):
     for kind in KINDS.values():
         monkeypatch.delenv(f"WAYBILL_{kind.name.upper()}_URL", raising=False)
+        monkeypatch.delenv(f"WAYBILL_{kind.name.upper()}_IMAGE", raising=False)
     monkeypatch.delenv("WAYBILL_NOTEBOOK_URL", raising=False)
+    monkeypatch.delenv("WAYBILL_BROKERS", raising=False)
 
 
 @pytest.fixture
@@ -197,8 +199,21 @@ def test_one_way_alone_can_be_asked_for(notebook):
     with pytest.raises(BrokerMissingError) as missing:
         start(notebook(), how="container")
     assert missing.value.tried == ("there is no image for it",)
-    with pytest.raises(ValueError, match="how is"):
+    with pytest.raises(ValueError, match='is "url", "container" or "process"'):
         start(notebook(), how="magic")
+
+
+def test_the_environment_may_allow_one_way_alone(notebook, monkeypatch):
+    monkeypatch.setenv("WAYBILL_BROKERS", "container")
+    with pytest.raises(BrokerMissingError) as missing:
+        start(notebook())
+    assert missing.value.tried == ("there is no image for it",)
+
+
+def test_the_environment_may_name_the_image_of_a_container(bare, monkeypatch):
+    monkeypatch.setenv("WAYBILL_REDIS_IMAGE", "redis:eight")
+    with pytest.raises(BrokerMissingError, match="redis:eight"):
+        start("redis")
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():

@@ -5,7 +5,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 from . import container, package
 from .broker import Broker
@@ -26,13 +26,17 @@ KINDS: Final[Mapping[str, type[BrokerKind]]] = MappingProxyType(
 """By name and by scheme; any other kind is given to `start` itself."""
 
 ATTEMPTS = 3
+WAY: Final = "WAYBILL_BROKERS"
+"""Where the environment may allow one way alone."""
 
 
 def start(kind: str | BrokerKind, *, how: How | None = None, **settings: object) -> Broker:
     """A broker that serves: from WAYBILL_<NAME>_URL, else a container, else a server program, else its package.
 
-    `how` allows one way alone. The settings are the fields of the kind, such as `image`.
+    `how` allows one way alone, else WAYBILL_BROKERS does. The settings are the fields of the kind, such as `image`,
+    which else is WAYBILL_<NAME>_IMAGE's.
     """
+    how = how or cast("How | None", os.environ.get(WAY))
     if isinstance(kind, str):
         kind = named(kind, settings)
     elif settings:
@@ -40,7 +44,7 @@ def start(kind: str | BrokerKind, *, how: How | None = None, **settings: object)
             f"the settings of a {type(kind).__name__} are given to itself, not to start: {sorted(settings)}"
         )
     if how not in {None, "url", "container", "process"}:
-        raise ValueError(f'how is "url", "container" or "process", not {how!r}')
+        raise ValueError(f'how, or {WAY}, is "url", "container" or "process", not {how!r}')
     tried: list[str] = []
     ways: dict[How, Callable[[BrokerKind, list[str]], Broker | None]] = {
         "url": from_url,
@@ -61,12 +65,15 @@ def named(name: str, settings: Mapping[str, object]) -> BrokerKind:
     known = [field.name for field in dataclasses.fields(KINDS[name])]
     if unknown := settings.keys() - set(known):
         raise TypeError(f"{name} has no setting {', '.join(sorted(unknown))}: it has {', '.join(known)}")
+    image = os.environ.get(variable(KINDS[name], "IMAGE"))
+    if image:
+        settings = {"image": image, **settings}
     return KINDS[name](**settings)  # type: ignore[arg-type] # each kind has fields of its own
 
 
-def variable(kind: BrokerKind) -> str:
-    """Where a URL may name a server that runs already."""
-    return f"WAYBILL_{kind.name.upper().replace('-', '_')}_URL"
+def variable(kind: type[BrokerKind] | BrokerKind, what: str = "URL") -> str:
+    """Where the environment may name a server that runs already, or an image."""
+    return f"WAYBILL_{kind.name.upper().replace('-', '_')}_{what}"
 
 
 def cure(kind: BrokerKind) -> str:
