@@ -22,7 +22,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_finish() -> None:
-    # The collected world never dies: keeping it out of gc.collect() makes that affordable after each test.
+    collect_garbage()
+
+
+def collect_garbage():
+    """What outlives a test outlives most of them: keeping it out of the next collection makes one a test affordable."""
     gc.collect()
     gc.freeze()
 
@@ -62,7 +66,7 @@ def nothing_is_left_behind():
     listener.emit = lambda record: complaints.append(record.getMessage())
     logging.getLogger("asyncio").addHandler(listener)
     yield
-    gc.collect()  # now: an unclosed socket or file warns in the test that lost it
+    collect_garbage()  # now: an unclosed socket or file warns in the test that lost it
     logging.getLogger("asyncio").removeHandler(listener)
     left = [thread for thread in threading.enumerate() if thread not in threads_before]
     for thread in left:
