@@ -58,7 +58,7 @@ async def test_it_restarts_pauses_and_cuts(harness):
     await harness.resume()
     await harness.cut()
     assert answers(url) == b"+PONG\r\n"
-    assert powers(harness) == {"restart", "pause", "cut", "url"}
+    assert powers(harness) == {"restart", "pause", "cut", "network", "url"}
 
 
 async def test_a_broker_that_is_somebody_elses_is_neither_restarted_nor_cut():
@@ -76,7 +76,7 @@ def test_a_broker_named_by_the_environment_is_cut_but_not_restarted(monkeypatch)
     harness = RedisHarness()
     try:
         asyncio.run(harness.address())
-        assert powers(harness) == {"cut", "url"}
+        assert powers(harness) == {"cut", "network", "url"}
     finally:
         asyncio.run(harness.close())
         broker.stop()

@@ -24,6 +24,8 @@ class Link:
         self.paused = False
         self.cuts = 0
         self.connections = []
+        self.delay = 0.0
+        self.fuse = None
 
     def cut(self):
         self.cuts += 1
@@ -32,6 +34,18 @@ class Link:
                 each.set_exception(ConnectionResetError())
         for each in self.connections:
             each.dropped()
+
+    async def pass_on(self, direction):
+        """One message on its way, that way."""
+        await asyncio.sleep(self.delay)
+        while self.paused:
+            await asyncio.sleep(0.001)
+        if self.fuse is not None and self.fuse[1] == direction:
+            number = self.fuse[0] - 1
+            self.fuse = (number, direction) if number else None
+            if not number:
+                self.cut()
+                raise ConnectionResetError
 
 
 class LinkedDriver(MemoryDriver):
@@ -63,7 +77,7 @@ class LinkedDriver(MemoryDriver):
         returned = False
         try:
             await asyncio.wait([work, failure], return_when=asyncio.FIRST_COMPLETED, timeout=self.patience(kwargs))
-            if work.done():
+            if work.done() and not isinstance(work.exception(), ConnectionResetError):
                 result = work.result()
                 returned = True
                 return result
@@ -71,20 +85,34 @@ class LinkedDriver(MemoryDriver):
         finally:
             self.link.calls.discard(failure)
             failure.cancel()
+            if failure.done() and not failure.cancelled():
+                failure.exception()  # who waited for it has seen it; if nobody did, that is no fault
             if not work.done():
                 work.cancel()
                 await asyncio.wait([work])
             if name.startswith("receive") and not returned and not work.cancelled() and work.exception() is None:
-                for each in work.result():  # nobody is there to take them
-                    self._shared.give_back(each, timedelta(), spent=False)
+                self.undelivered(work.result())
 
     async def travel(self, verb, *args, **kwargs):
         """There, done, and back."""
-        await asyncio.sleep(0)
-        while self.link.paused:
-            await asyncio.sleep(0.001)
+        await self.link.pass_on("up")
         asyncio.current_task().begun = True
-        return await verb(*args, **kwargs)
+        result = await verb(*args, **kwargs)
+        try:
+            await self.link.pass_on("down")
+        except BaseException:
+            if verb.__name__.startswith("receive"):
+                self.undelivered(result)
+            raise
+        return result
+
+    def undelivered(self, deliveries):
+        """Nobody is there to take them."""
+        for each in deliveries:
+            self._shared.give_back(each, timedelta(), spent=False)
+
+    async def open(self):
+        await self.call("open", super().open)
 
     def patience(self, kwargs):
         return TIMEOUT + kwargs.get("wait", timedelta()).total_seconds()
@@ -105,13 +133,8 @@ class LinkedHarness(ClassHarness):
     """With every power."""
 
     def __init__(self, kind=LinkedDriver):
-        super().__init__(kind)
         self.link = Link()
-
-    async def open(self, *, lease=timedelta(seconds=2)):
-        driver = await super().open(lease=lease)
-        driver.link = self.link
-        return driver
+        super().__init__(type(kind.__name__, (kind,), {"link": self.link}))
 
     async def restart(self):
         self.link.cut()
@@ -125,6 +148,15 @@ class LinkedHarness(ClassHarness):
 
     async def cut(self):
         self.link.cut()
+
+    async def sever(self, number, direction):
+        self.link.fuse = (number, direction)
+
+    async def slow(self, delay):
+        self.link.delay = delay.total_seconds()
+
+    async def heal(self):
+        self.link.delay, self.link.fuse = 0.0, None
 
     async def raw(self, queue, body):
         from waybill.driver import Message
@@ -141,9 +173,9 @@ class HoldingDriver(LinkedDriver):
         return replace(super().capabilities, lease=None)
 
     async def open(self):
+        self.held = {}
         await super().open()
         self._shared.lease = timedelta(days=36_500)  # nothing but the connection ends one
-        self.held = {}
 
     async def call(self, name, verb, *args, **kwargs):
         self._store  # noqa: B018 - raises if it is closed

@@ -1,7 +1,9 @@
 """Faults of a driver whose broker is beyond a network that fails."""
 
 import asyncio
+from dataclasses import replace
 
+from waybill.driver import DeadLetter
 from waybill.errors import BrokerUnavailableError
 
 from ..simulated import HoldingDriver, LinkedDriver
@@ -83,7 +85,11 @@ class DoesNotNoticeACut(LinkedDriver):
         return await super().call(name, verb, *args, **kwargs)
 
 
-@killed_by("test_what_was_accepted_around_cuts_is_there_and_only_that")
+@killed_by(
+    "test_what_was_accepted_around_cuts_is_there_and_only_that",
+    "test_an_enqueue_that_is_cut_at_any_message_tells_what_became_of_it",
+    "test_a_batch_that_is_cut_at_any_message_tells_what_became_of_each",
+)
 class TakesUnknownForFailed(LinkedDriver):
     """Says that nothing was stored, where nobody knows."""
 
@@ -96,7 +102,10 @@ class TakesUnknownForFailed(LinkedDriver):
         return result
 
 
-@killed_by("test_an_enqueue_repeated_over_cuts_is_stored_once")
+@killed_by(
+    "test_an_enqueue_repeated_over_cuts_is_stored_once",
+    "test_an_enqueue_that_is_cut_at_any_message_and_repeated_is_stored_once",
+)
 class RepeatsByItself(LinkedDriver):
     """Sends again under another id when the answer does not come."""
 
@@ -106,8 +115,6 @@ class RepeatsByItself(LinkedDriver):
         return result
 
     async def call(self, name, verb, *args, **kwargs):
-        from dataclasses import replace
-
         from waybill.errors import EnqueueUnknownError
 
         try:
@@ -116,7 +123,10 @@ class RepeatsByItself(LinkedDriver):
             return await super().call(name, verb, replace(args[0], id=f"{args[0].id}~again"), *args[1:], **kwargs)
 
 
-@killed_by("test_every_call_ends_while_the_broker_stands_still")
+@killed_by(
+    "test_every_call_ends_while_the_broker_stands_still",
+    "test_an_ack_that_returned_has_happened_wherever_its_connection_is_cut",
+)
 class ConfirmsWhatNobodyAnswered(LinkedDriver):
     """Takes the end of its patience for a success."""
 
@@ -174,3 +184,57 @@ class DropsForeignBytes(LinkedDriver):
             else:
                 self._shared.ack(each)
         return kept
+
+
+@killed_by(
+    "test_a_receive_that_is_cut_at_any_message_loses_nothing",
+    "test_a_receive_cancelled_while_its_answer_is_on_the_way_loses_nothing",
+)
+class PopsBeforeItArrives(LinkedDriver):
+    """The broker forgets a message as it hands it over."""
+
+    def undelivered(self, deliveries):
+        for each in deliveries:
+            self._shared.ack(each)
+
+
+@killed_by("test_a_nack_that_is_cut_at_any_message_loses_nothing")
+class NacksInTwoSteps(LinkedDriver):
+    """Removes the message, and then sends a copy."""
+
+    async def nack(self, delivery, *, delay=None):
+        self._shared.ack(delivery)
+        await self.link.pass_on("down")
+        await self.link.pass_on("up")
+        self._shared.enqueue(delivery.message, delay)
+
+
+@killed_by("test_a_bury_that_is_cut_at_any_message_loses_nothing")
+class BuriesInTwoSteps(LinkedDriver):
+    """Removes the message, and then files it."""
+
+    async def bury(self, delivery, reason, to=None):
+        self._shared.ack(delivery)
+        await self.link.pass_on("down")
+        await self.link.pass_on("up")
+        self._shared.queue(to or delivery.message.queue).dead.append(DeadLetter(delivery.message, reason))
+
+
+@killed_by("test_opening_that_is_cut_at_any_message_works_or_tells_why_not")
+class OpensWithAClientsError(LinkedDriver):
+    """What its client library raises at the first hello goes through."""
+
+    async def open(self):
+        await self.link.pass_on("up")
+        await super().open()
+
+
+@killed_by("test_on_a_slow_network_everything_is_slow_and_nothing_is_doubled")
+class SendsAgainWhatIsSlow(LinkedDriver):
+    """Takes an answer that is late for one that will not come."""
+
+    async def enqueue(self, message):
+        sent = await super().enqueue(message)
+        if self.link.delay:
+            await super().enqueue(replace(message, id=f"{message.id}~again"))
+        return sent

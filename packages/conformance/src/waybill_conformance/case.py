@@ -77,7 +77,7 @@ def proves(
     Args:
         claims: names of optional protocols, capabilities, or rows of `claims.CONDUCT`.
         given: a further condition on the claims' values.
-        power: what the harness must be able to do ("restart", "pause", "cut", "raw", "url", "clock").
+        power: what the harness must be able to do ("restart", "pause", "cut", "network", "raw", "url", "clock").
         vital: whether a harness without that power refutes the claim.
         seconds: of real time, after which the case counts as hanging.
     """

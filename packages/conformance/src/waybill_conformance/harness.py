@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 from waybill.driver import QueueDriver
 from waybill.timing import Clock
 
+Direction: TypeAlias = Literal["up", "down"]
+"""To the broker, or from it."""
 LEASE: Final = timedelta(seconds=2)
 """Long enough for a busy machine, short enough to be waited for."""
 
@@ -69,6 +71,18 @@ class Harness:
         """Let every open connection die, now; new ones are accepted."""
         raise NotImplementedError
 
+    async def sever(self, number: int, direction: Direction) -> None:
+        """Let the connection die that brings the broker ("up"), or its client, the *number*-th message from now."""
+        raise NotImplementedError
+
+    async def slow(self, delay: timedelta) -> None:
+        """Let every message take so much longer, either way."""
+        raise NotImplementedError
+
+    async def heal(self) -> None:
+        """End `slow`, and `sever` that has met no message."""
+        raise NotImplementedError
+
     async def raw(self, queue: str, body: bytes) -> None:
         """Put foreign bytes into a queue, as another program would."""
         raise NotImplementedError
@@ -79,6 +93,8 @@ def powers(harness: Harness) -> frozenset[str]:
     own = {name for name in ("restart", "cut", "raw") if _defines(harness, name)}
     if _defines(harness, "pause") and _defines(harness, "resume"):
         own.add("pause")
+    if all(_defines(harness, name) for name in ("sever", "slow", "heal")):
+        own.add("network")
     own |= {name for name in ("url", "clock") if getattr(harness, name) is not None}
     return frozenset(own - harness.without)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import ClassVar
 
-from ..harness import Harness
+from ..harness import Direction, Harness
 from .broker import Broker
 from .kind import BrokerKind
 from .starting import start
@@ -23,7 +24,7 @@ class BrokerHarness(Harness):
     async def address(self) -> str:
         """The URL of the broker, which is started if it is not running."""
         if self.url is not None and self._running is None:
-            self.without = frozenset({"restart", "pause", "cut"})
+            self.without = frozenset({"restart", "pause", "cut", "network"})
             return self.url
         if self._running is None:
             self._running = await asyncio.to_thread(start, self.broker)
@@ -47,6 +48,16 @@ class BrokerHarness(Harness):
 
     async def cut(self) -> None:
         await asyncio.to_thread(self._served.cut)
+
+    async def sever(self, number: int, direction: Direction) -> None:
+        self._served.proxy.cut_after(messages=number, direction=direction)
+
+    async def slow(self, delay: timedelta) -> None:
+        for way in (self._served.proxy.up, self._served.proxy.down):
+            way.delay = delay
+
+    async def heal(self) -> None:
+        self._served.proxy.heal()
 
     @property
     def _served(self) -> Broker:

@@ -8,9 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
 
-Direction = Literal["up", "down"]
 CHUNK = 65_536
 IN_FLIGHT = 64  # chunks on a slow link, until the sender feels it
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)

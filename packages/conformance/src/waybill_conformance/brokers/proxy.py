@@ -8,7 +8,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from .link import Direction, Fuse, Link, Way
+from ..harness import Direction
+from .link import Fuse, Link, Way
 from .ports import LOOPBACK, free_port
 
 T = TypeVar("T")
