@@ -43,7 +43,8 @@ def tests(session: nox.Session) -> None:
     install(session, "lint", "types", "test", "docs")
     run_lint(session)
     run_types(session)
-    session.run("pytest", *session.posargs)
+    # Brokers are waited for more than anything is computed.
+    session.run("pytest", "-n", "4", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session

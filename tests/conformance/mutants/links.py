@@ -86,7 +86,6 @@ class DoesNotNoticeACut(LinkedDriver):
 
 
 @killed_by(
-    "test_what_was_accepted_around_cuts_is_there_and_only_that",
     "test_an_enqueue_that_is_cut_at_any_message_tells_what_became_of_it",
     "test_a_batch_that_is_cut_at_any_message_tells_what_became_of_each",
 )
@@ -102,10 +101,7 @@ class TakesUnknownForFailed(LinkedDriver):
         return result
 
 
-@killed_by(
-    "test_an_enqueue_repeated_over_cuts_is_stored_once",
-    "test_an_enqueue_that_is_cut_at_any_message_and_repeated_is_stored_once",
-)
+@killed_by("test_an_enqueue_that_is_cut_at_any_message_and_repeated_is_stored_once")
 class RepeatsByItself(LinkedDriver):
     """Sends again under another id when the answer does not come."""
 
