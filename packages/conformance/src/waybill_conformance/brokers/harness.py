@@ -33,6 +33,12 @@ class BrokerHarness(Harness):
                 self.without = frozenset({"restart", "pause"})
         return self._running.url
 
+    async def share(self) -> str | None:
+        if self.url is not None:
+            return None  # all of them are told of it anyway
+        await self.address()
+        return self._served.direct_url if self._served.how != "url" else None
+
     async def close(self) -> None:
         if self._running is not None:
             await asyncio.to_thread(self._running.stop)
