@@ -77,7 +77,7 @@ def test_cases_run_in_parallel(run):
 
 def test_processes_share_one_broker_and_those_that_stop_it_another(run, tmp_path):
     done = run(
-        "--harness", "theirs:Sharing", "-n", "2", "-k", "(recovery and (cut or restart)) or message_is_acked or ack_twice",
+        "--harness", "theirs:Sharing", "-n", "2", "-k", "(recovery and restart) or message_is_acked or ack_twice",
         harness="""
 import os, pathlib
 
@@ -95,9 +95,6 @@ class Sharing(Child):
     async def restart(self):
         self.note("restart")
 
-    async def cut(self):
-        self.note("cut")
-
     async def open(self, *, lease=timedelta(seconds=2)):
         self.note("open")
         self._first = self._first or self.kind(lease=lease, recording=False)
@@ -111,7 +108,7 @@ class Sharing(Child):
     )  # fmt: skip
     notes = [line.split() for line in (tmp_path / "notes").read_text(encoding="utf-8").splitlines()]
     assert [what for what, *_ in notes].count("share") == 1, done.text
-    stopped = {(pid, url) for what, pid, url in notes if what in ("restart", "cut")}
+    stopped = {(pid, url) for what, pid, url in notes if what == "restart"}
     assert len(stopped) == 1 and {url for _, url in stopped} == {"None"}, notes
     assert {url for what, _, url in notes if what == "open"} == {"shared://", "None"}
     assert {pid for what, pid, _ in notes if what == "open"} == {pid for what, pid, _ in notes if what == "close"} - {

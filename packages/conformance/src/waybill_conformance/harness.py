@@ -57,6 +57,10 @@ class Harness:
         """Start the broker for several test processes; the URL where each finds it, or None: each starts its own."""
         return None
 
+    def borrow(self, url: str) -> None:
+        """Use the broker that another test process shares, and leave it running."""
+        self.url = url
+
     # -- powers: define those that the broker can bear; `powers` tells which are ---------------------------
 
     async def restart(self) -> None:

@@ -74,7 +74,8 @@ class Run:
         if _distributes(self.config):
             return  # the workers open it
         if (lent := getattr(self.config, "workerinput", {}).get("waybill_url")) is not None:
-            harness.url, own = lent, self._find()
+            harness.borrow(lent)
+            own = self._find()
         try:
             self.suite = self.config.stash[SUITE] = Suite(harness, own)
         except Exception as error:

@@ -22,7 +22,7 @@ class NotConcernedError(Skipped):
     """The one allowed skip: the case does not concern this driver."""
 
 
-TO_A_BROKER: Final = frozenset({"restart", "pause", "cut"})
+TO_A_BROKER: Final = frozenset({"restart", "pause"})
 """The powers that everybody feels who uses the same broker."""
 
 
