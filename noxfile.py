@@ -66,11 +66,15 @@ def tables(session: nox.Session) -> None:
     """Prove the drivers anew, and renew what is made from that: the list of cases, the kept reports, the tables."""
     install(session, "test")
     session.run("python", "-m", "waybill_conformance.manifest")
-    reports = {name: f"docs/reference/reports/{name}.json" for name in ("memory", "sqlite")}
-    for name, report in reports.items():
-        session.run("pytest", "--pyargs", "waybill_conformance", "--driver", name, "--report", report)
-        session.run("waybill-conformance", "keep", report)
-    session.run("waybill-conformance", "table", reports["sqlite"], "--write", "packages/driver-sqlite/README.md")
+    reports = {name: f"docs/reference/reports/{name}.json" for name in PYPROJECT["tool"]["proven"]}
+    for name, how in PYPROJECT["tool"]["proven"].items():
+        processes = ("-n", str(how["processes"])) if "processes" in how else ()
+        suite = ("pytest", "--pyargs", "waybill_conformance", "--driver", how["scheme"], *processes)
+        session.run(*suite, "--report", reports[name])
+        session.run("waybill-conformance", "keep", reports[name])
+        readme = f"packages/driver-{name}/README.md"
+        if Path(readme).exists():
+            session.run("waybill-conformance", "table", reports[name], "--write", readme)
     session.run("waybill-conformance", "table", *reports.values(), "--write", "docs/reference/drivers.md")
 
 

@@ -75,6 +75,47 @@ def test_cases_run_in_parallel(run):
     assert done.report["claims"]["lease"]["status"] == "proven"
 
 
+def test_processes_share_one_broker_and_those_that_stop_it_another(run, tmp_path):
+    done = run(
+        "--harness", "theirs:Sharing", "-n", "2", "-k", "(recovery and restart) or message_is_acked or ack_twice",
+        harness="""
+import os, pathlib
+
+class Sharing(Child):
+    clock = None
+
+    def note(self, what):
+        with pathlib.Path("notes").open("a") as out:
+            out.write(f"{what} {os.getpid()} {self.url}\\n")
+
+    async def share(self):
+        self.note("share")
+        return "shared://"
+
+    async def restart(self):
+        self.note("restart")
+
+    async def open(self, *, lease=timedelta(seconds=2)):
+        self.note("open")
+        self._first = self._first or self.kind(lease=lease, recording=False)
+        driver = self._first.clone()
+        await driver.open()
+        return driver
+
+    async def close(self):
+        self.note("close")
+""",
+    )  # fmt: skip
+    notes = [line.split() for line in (tmp_path / "notes").read_text(encoding="utf-8").splitlines()]
+    assert [what for what, *_ in notes].count("share") == 1, done.text
+    stopped = {(pid, url) for what, pid, url in notes if what == "restart"}
+    assert len(stopped) == 1 and {url for _, url in stopped} == {"None"}, notes
+    assert {url for what, _, url in notes if what == "open"} == {"shared://", "None"}
+    assert {pid for what, pid, _ in notes if what == "open"} == {pid for what, pid, _ in notes if what == "close"} - {
+        pid for what, pid, _ in notes if what == "share"
+    }
+
+
 def test_a_lie_refutes_its_claim_and_fails_the_run(run):
     done = run(
         "--harness",

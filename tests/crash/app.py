@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 
 from waybill import JobContext, JobService, job
 
@@ -9,10 +10,10 @@ LEDGER = os.open(os.environ["CRASH_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CR
 
 
 def note(what: str, ctx: JobContext) -> None:
-    os.write(LEDGER, f"{what} {ctx.job_id} {ctx.attempt} {os.getpid()}\n".encode())
+    os.write(LEDGER, f"{what} {ctx.job_id} {ctx.attempt} {os.getpid()} {time.time()}\n".encode())
 
 
-@job(retry=100)
+@job(queue=os.environ["CRASH_QUEUE"], retry=100)
 async def work(number: int, ctx: JobContext) -> None:
     note("start", ctx)
     await asyncio.sleep(0.06)

@@ -246,6 +246,11 @@ def test_a_bad_option_is_refused(query):
         RedisDriver.from_url(BrokerUrl.parse(f"redis://h/0?{query}"))
 
 
+def test_an_option_of_the_url_beats_the_keyword_and_leaves_the_others():
+    options = RedisDriver("redis://h/0?prefix=shop", prefix="other", lease="5s").options
+    assert (options.prefix, options.lease) == ("shop", timedelta(seconds=5))
+
+
 @pytest.mark.parametrize("url", ["redis://h/x", "redis://a,b/0", "redis://h/0?socket=/x"])
 def test_a_url_that_names_no_one_server_is_refused(url):
     with pytest.raises(ConfigurationError):

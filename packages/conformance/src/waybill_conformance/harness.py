@@ -51,7 +51,15 @@ class Harness:
         raise NotImplementedError("a harness needs `async def open(self, *, lease)`, which returns an opened driver")
 
     async def close(self) -> None:
-        """End what `open` has started; called once, after the last case."""
+        """End what `open` or `share` has started; called once, after the last case."""
+
+    async def share(self) -> str | None:
+        """Start the broker for several test processes; the URL where each finds it, or None: each starts its own."""
+        return None
+
+    def borrow(self, url: str) -> None:
+        """Use the broker that another test process shares, and leave it running."""
+        self.url = url
 
     # -- powers: define those that the broker can bear; `powers` tells which are ---------------------------
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _FIELDS: Final = ("report", "suite", "core", "driver", "driver_version", "powers", "refuted", "problems")
-_MEASURED: Final = re.compile(r"\bwithin [\d.]+ m?s|^[\d.]+ ms late|^\d+ accepted, \d+ unknown")
+_MEASURED: Final = re.compile(r"\bwithin [\d.]+ m?s|^late by|^\d+ accepted, \d+ unknown")
 """A level that tells a time, or how chance fell. It says how well this machine did, and not what the driver does."""
 
 

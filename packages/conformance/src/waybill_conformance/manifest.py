@@ -10,6 +10,8 @@ from typing import Final
 
 import pytest
 
+from .case import Case
+
 HERE: Final = Path(__file__).parent
 PUBLISHED: Final = HERE / "cases.txt"
 
@@ -33,21 +35,24 @@ def _covers(argument: str) -> bool:
     }
 
 
-def publish() -> None:
-    """Write the names down anew, after a case was added or renamed."""
-    from .case import Case
-
+def cases() -> list[Case]:
+    """All cases of the suite, by name."""
     modules = [
         importlib.import_module(f"{__package__}.cases.{each.name}")
         for each in pkgutil.iter_modules([str(HERE / "cases")])
     ]
     found = {
-        name
+        name: value.case
         for module in modules
         for name, value in vars(module).items()
         if isinstance(getattr(value, "case", None), Case)
     }
-    PUBLISHED.write_text("".join(f"{name}\n" for name in sorted(found)), encoding="utf-8")
+    return [found[name] for name in sorted(found)]
+
+
+def publish() -> None:
+    """Write the names down anew, after a case was added or renamed."""
+    PUBLISHED.write_text("".join(f"{each.name}\n" for each in cases()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +13,11 @@ import pytest
 from .case import Case, case_of
 from .claims import Summary
 from .finding import find_harness
+from .harness import Harness
 from .ledger import Result, Row, rows
-from .manifest import missing_cases
-from .suite import SUITE, NotConcernedError, Suite
+from .manifest import cases, missing_cases
+from .running import run
+from .suite import OPENING, SUITE, TO_A_BROKER, NotConcernedError, Suite
 
 OPTIONS: Final = {
     "--driver": "scheme of the driver to test; its harness is looked up among `waybill.harnesses`",
@@ -60,17 +63,21 @@ class Run:
         self.problems: list[str] = []
         self.whole = False
         self.suite: Suite | None = None
+        self.lender: Harness | None = None
+        self.lent: str | None = None
 
     # -- before ----------------------------------------------------------------------------------------
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        option = self.config.getoption
-        harness = find_harness(option("waybill_driver"), option("waybill_harness"), option("waybill_url"))
+        harness, own = self._find(), None
         if _distributes(self.config):
             return  # the workers open it
+        if (lent := getattr(self.config, "workerinput", {}).get("waybill_url")) is not None:
+            harness.borrow(lent)
+            own = self._find()
         try:
-            self.suite = self.config.stash[SUITE] = Suite(harness)
+            self.suite = self.config.stash[SUITE] = Suite(harness, own)
         except Exception as error:
             self.problems.append(f"“a harness opens a driver” is broken: {type(error).__name__}: {error}")
             return
@@ -78,18 +85,47 @@ class Run:
         if self.is_worker:
             self.config.workeroutput["waybill_claims"] = self.claims.as_dict()  # type: ignore[attr-defined]
 
+    def _find(self) -> Harness:
+        option = self.config.getoption
+        return find_harness(option("waybill_driver"), option("waybill_harness"), option("waybill_url"))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """One broker for all processes of pytest-xdist, where it can be had; the cases that stop it take another."""
+        if self.lender is None:
+            lender = self.lender = self._find()
+            with suppress(Exception):  # then each process tells for itself
+                seconds = OPENING * lender.patience
+                self.lent = run(lender.share, seconds=seconds, what="starting a broker", starts=True)
+        node.workerinput["waybill_url"] = self.lent
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """One process runs all cases that stop the broker: each that does starts its own."""
+        if config.getoption("dist") != "load":
+            return None
+        from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+        stopping = {case.name for case in cases() if case.power in TO_A_BROKER}
+
+        class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+            def _split_scope(self, nodeid: str) -> str:
+                return "stops the broker" if nodeid.rpartition("::")[2] in stopping else nodeid
+
+        return Scheduling(config, log)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        cases = {case.name: item for item in items if (case := case_of(item))}
-        if not cases:
+        collected = {case.name: item for item in items if (case := case_of(item))}
+        if not collected:
             return
         self.whole = not any("::" in arg for arg in self.config.args)
-        if self.whole and (missing := missing_cases(cases, self.config)):
+        if self.whole and (missing := missing_cases(collected, self.config)):
             self.problems.append(f"cases are missing from the installed suite: {', '.join(missing)}")
         if self.config.option.keyword or self.config.option.markexpr or self.config.option.deselect:
             self.whole = False
         if self.suite is not None:
-            self._expect_gaps(self.suite.harness.known_gaps, cases)
+            self._expect_gaps(self.suite.harness.known_gaps, collected)
         elif not _distributes(self.config):
             items[:] = [item for item in items if case_of(item) is None]  # there is nothing to hold to them
 
@@ -99,6 +135,12 @@ class Run:
                 cases[name].add_marker(pytest.mark.xfail(reason=reason, strict=True))
             elif self.whole:
                 self.problems.append(f"known_gaps names a case that does not exist: {name}")
+
+    @pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
+    def pytest_longest_first(self, items: list[pytest.Item]) -> None:
+        """So that the processes of pytest-xdist end at about the same time."""
+        if self.is_worker:
+            items.sort(key=lambda item: 0.0 if (case := case_of(item)) is None else -case.seconds)
 
     # -- during ----------------------------------------------------------------------------------------
 
@@ -140,9 +182,12 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.suite is not None:
+        if self.suite is not None or self.lender is not None:
             try:
-                self.suite.close()
+                if self.suite is not None:
+                    self.suite.close()
+                if self.lender is not None:
+                    run(self.lender.close, seconds=OPENING * self.lender.patience, what="ending the broker")
             except Exception as error:
                 self.problems.append(f"the harness could not be closed: {type(error).__name__}: {error}")
         if self.is_worker:

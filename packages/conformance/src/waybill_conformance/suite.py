@@ -22,14 +22,33 @@ class NotConcernedError(Skipped):
     """The one allowed skip: the case does not concern this driver."""
 
 
-class Suite:
-    """The harness, and the claims of the driver that it opens."""
+TO_A_BROKER: Final = frozenset({"restart", "pause"})
+"""The powers that everybody feels who uses the same broker."""
 
-    def __init__(self, harness: Harness) -> None:
-        self.harness = harness
-        self.claims = run(
-            lambda: _survey(harness), seconds=OPENING * harness.patience, what="opening a driver", starts=True
+
+class Suite:
+    """The harness, and the claims of the driver that it opens.
+
+    Where other processes use its broker too, *own* is another one: for the cases that stop it, which alone start that.
+    """
+
+    def __init__(self, harness: Harness, own: Harness | None = None) -> None:
+        self.harness, self._own = harness, own
+        self._own_is_open = False
+        self.claims = self._survey(harness, frozenset() if own is None else powers(own))
+
+    def _survey(self, harness: Harness, more: frozenset[str] = frozenset()) -> Claims:
+        return run(
+            lambda: _survey(harness, more), seconds=OPENING * harness.patience, what="opening a driver", starts=True
         )
+
+    def _harness_for(self, case: Case) -> Harness:
+        if self._own is None or case.power not in TO_A_BROKER:
+            return self.harness
+        if not self._own_is_open:
+            self._own_is_open = True
+            self._survey(self._own)
+        return self._own
 
     def run(self, case: Case, properties: list[tuple[str, Any]]) -> None:
         """Carry out a case, and append what the ledger needs to know to *properties*.
@@ -45,20 +64,21 @@ class Suite:
         if reason is not None:
             record["reason"] = reason
             raise NotConcernedError(reason)
-        bench = Bench(self.harness, self.claims)
+        bench = Bench(self._harness_for(case), self.claims)
         try:
             run(lambda: _carry_out(case, bench), seconds=case.seconds, what=f"“{case.sentence}”")
         finally:
             record["levels"] = bench.levels
 
     def close(self) -> None:
-        run(self.harness.close, seconds=OPENING * self.harness.patience, what="closing the harness")
+        for harness in filter(None, (self.harness, self._own)):
+            run(harness.close, seconds=OPENING * harness.patience, what="closing the harness")
 
 
-async def _survey(harness: Harness) -> Claims:
+async def _survey(harness: Harness, more: frozenset[str]) -> Claims:
     driver = await harness.open()
     try:
-        return Claims.of(driver, powers(harness))
+        return Claims.of(driver, powers(harness) | more)
     finally:
         await driver.close()
 

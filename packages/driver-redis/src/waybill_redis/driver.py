@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -45,7 +45,7 @@ class RedisDriver:
     """Messages on one Redis or Valkey server, shared by any number of processes and machines.
 
     Args:
-        url: of the server: redis://user:password@host:6379/0, rediss:// for TLS; with the options below.
+        url: of the server: redis://user:password@host:6379/0, rediss:// for TLS; an option in it beats the keyword.
         client: a ready `redis.asyncio.Redis` in place of a URL. It says where to connect to and how; connections are
             the driver's own.
         lease: how long a delivery belongs to its receiver.
@@ -102,8 +102,8 @@ class RedisDriver:
             self._address = Address.of_client(client)
         else:
             parsed = BrokerUrl.parse(url) if isinstance(url, str) else url
-            if parsed.query:
-                self.options = parsed.options(RedisOptions)
+            given = parsed.options(RedisOptions)
+            self.options = replace(self.options, **{name: getattr(given, name) for name in parsed.query})
             self._address = Address.of(parsed, self.options)
         self._keys = Keys(self.options.prefix)
         self._durability: Durability = "replicated" if self.options.wait_replicas else "process"
@@ -112,7 +112,7 @@ class RedisDriver:
 
     @classmethod
     def from_url(cls, url: BrokerUrl) -> RedisDriver:
-        return cls(url, **asdict(url.options(RedisOptions)))
+        return cls(url)
 
     def clone(self) -> RedisDriver:
         twin = type(self).__new__(type(self))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ..harness import Direction, Harness
 from .broker import Broker
 from .kind import BrokerKind
-from .starting import start
+from .starting import reach, start
 
 
 class BrokerHarness(Harness):
@@ -20,6 +20,7 @@ class BrokerHarness(Harness):
 
     def __init__(self) -> None:
         self._running: Broker | None = None
+        self._lent: str | None = None
 
     async def address(self) -> str:
         """The URL of the broker, which is started if it is not running."""
@@ -27,11 +28,24 @@ class BrokerHarness(Harness):
             self.without = frozenset({"restart", "pause", "cut", "network"})
             return self.url
         if self._running is None:
-            self._running = await asyncio.to_thread(start, self.broker)
+            self._running = await asyncio.to_thread(self._start)
             self.url = self._running.url
             if self._running.how == "url":
                 self.without = frozenset({"restart", "pause"})
         return self._running.url
+
+    async def share(self) -> str | None:
+        if self.url is not None:
+            return None  # all of them are told of it anyway
+        await self.address()
+        return self._served.direct_url if self._served.how != "url" else None
+
+    def borrow(self, url: str) -> None:
+        self._lent = url
+
+    def _start(self) -> Broker:
+        # What is lent is behind a proxy of this process's own: whatever is cut there, nobody else feels it.
+        return start(self.broker) if self._lent is None else reach(self.broker, self._lent)
 
     async def close(self) -> None:
         if self._running is not None:

@@ -58,6 +58,12 @@ def start(kind: str | BrokerKind, *, how: How | None = None, **settings: object)
     raise BrokerMissingError(kind.name, tried, cure(kind))
 
 
+def reach(kind: str | BrokerKind, url: str) -> Broker:
+    """A broker that runs already, and goes on running, behind a proxy of one's own."""
+    kind = named(kind, {}) if isinstance(kind, str) else kind
+    return Broker(kind, RemoteServer("another process", kind.address(url) or ("", 0)), url=url)
+
+
 def named(name: str, settings: Mapping[str, object]) -> BrokerKind:
     """The kind of that name or scheme."""
     if name not in KINDS:
