@@ -27,7 +27,9 @@ from .test_recovery import again, collect
 
 MESSAGES = 4  # a verb of one round trip, or of two, and of one that first makes the queue
 DIRECTIONS: tuple[Direction, ...] = ("up", "down")
-PLACES = [(direction, number) for direction in DIRECTIONS for number in range(1, MESSAGES + 1)]
+PLACES: list[tuple[Direction, int]] = [
+    (direction, number) for direction in DIRECTIONS for number in range(1, MESSAGES + 1)
+]
 SLOW = timedelta(milliseconds=20)
 LONG = timedelta(seconds=30)
 
