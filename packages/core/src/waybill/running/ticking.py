@@ -15,17 +15,18 @@ from ..sending.recurring import declare_schedules, send_instant
 if TYPE_CHECKING:
     from ..sending.service import JobService
 
-_REMEMBERS: Final = timedelta(seconds=2)
-_FORGETS: Final = timedelta(seconds=30)
+REMEMBERS: Final = timedelta(seconds=2)
+"""How long a claim holds where a repeated enqueue is recognised: another worker may try soon."""
+FORGETS: Final = timedelta(seconds=30)
+"""The same where it is not: an enqueue that is merely slow, and done by another meanwhile, would be two jobs."""
 
 
 async def tickers_of(service: JobService) -> list[AbstractAsyncContextManager[Ticker]]:
     """Ready to be entered; what registered jobs declare is written down first."""
     await declare_schedules(service)
     capabilities = [(await service.connect(each)).capabilities for each in (service.broker, *service.brokers.values())]
-    # A broker that forgets ids would take a firing that is merely slow, and done by another meanwhile, for two jobs.
     forgets = any(each.idempotent_enqueue is None for each in capabilities)
-    return [_ticking(service, each, _FORGETS if forgets else _REMEMBERS) for each in await service.books.all()]
+    return [_ticking(service, each, FORGETS if forgets else REMEMBERS) for each in await service.books.all()]
 
 
 @asynccontextmanager

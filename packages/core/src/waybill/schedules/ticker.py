@@ -61,13 +61,15 @@ class Ticker:
     # -- what a worker calls ---------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """See who lives and what there is.
+        """See who lives and what there is, and give a first sign of life.
 
         Raises:
             BrokerUnavailableError: the store does not answer.
         """
         await self._presence.begin()
         await self._look()
+        if self._newest:
+            await self._presence.renew()
 
     def wake(self) -> None:
         """Something has changed: look at once. From any thread."""
