@@ -12,5 +12,9 @@ async def tick(ctx: JobContext) -> None:
     os.write(LEDGER, f"{ctx.job_id} {ctx.attempt}\n".encode())
 
 
-service = JobService(os.environ["CRASH_URL"], jobs=[tick])
-"""Five processes of this are killed at random while they fire its schedules."""
+service = JobService(
+    os.environ["CRASH_URL"],
+    jobs=[tick],
+    namespace=os.environ["CRASH_QUEUE"],
+    schedules=os.environ.get("CRASH_SCHEDULES"),
+)
