@@ -13,6 +13,8 @@ from .topology import Lane, Topology
 from .unique import UniqueKeys
 
 _AT_ONCE: Final = 256
+_PURGES_WELL: Final = (2, 10)
+"""Before, a consumer whose messages were purged leaves the next pull without an answer."""
 
 
 class Clearing:
@@ -39,9 +41,10 @@ class Clearing:
     async def _purge_lane(self, lane: Lane) -> int:
         info = await self._server.api(f"CONSUMER.INFO.{lane.stream}.{lane.consumer}")
         left = info["num_pending"] + info["num_ack_pending"]
-        if not info["num_ack_pending"]:
+        link = await self._server.link()
+        if not info["num_ack_pending"] and link.version >= _PURGES_WELL:
             return await self._purge_subjects(lane.queue, f"{self._names.root(lane.queue)}.{lane.level}.>")
-        # The server would remove what is leased, too: so what waits is received and acked.
+        # A purge by the server would remove what is leased, too: so what waits is received and acked.
         removed = 0
         while removed < left and (some := await self._take(lane, min(_AT_ONCE, left - removed))):
             removed += some

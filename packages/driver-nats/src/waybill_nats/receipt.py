@@ -23,12 +23,14 @@ _WIDEST: Final = 1.0
 class Receipt:
     """Of one delivery; clones of a driver share it."""
 
-    __slots__ = ("counted", "delivered", "level", "reply", "seq", "settled", "stored", "until")
+    __slots__ = ("counted", "data", "delivered", "level", "reply", "seq", "settled", "stored", "until")
 
     def __init__(self, raw: Raw, until: float, counted: int) -> None:
         self.reply, self.level = raw.reply, raw.lane.level
         self.seq, self.stored, self.delivered = raw.seq, raw.stored, raw.delivered
         """Which message of the stream it is, when that was stored (nanoseconds), how often it was delivered."""
+        self.data = raw.data
+        """The message as it is stored, whatever its receiver does to what it was handed."""
         self.until = until
         """By `time.monotonic`."""
         self.counted = counted

@@ -23,8 +23,10 @@ from .topology import Lane, Queue, Topology
 from .unique import UniqueKeys
 from .unspent import Unspent
 
+_SILENT: Final = 0.25
+"""Seconds without an answer after which it is looked whether the consumer is there at all."""
 _LATE: Final = 2.0
-"""Seconds that the end of a pull may be late before it is looked whether its consumer is there at all."""
+"""Seconds that the end of a pull that waits may be late before the same is done."""
 _TOLERANCE: Final = 20_000
 """Microseconds by which two looks at the server's clock may differ."""
 _CONFLICT: Final = 409
@@ -89,7 +91,7 @@ class Receiving:
         """Take what is there."""
         pull = await catch.begin(lane, batch)
         while not pull.over:
-            if not await catch.change(time.monotonic() + _LATE):
+            if not await catch.change(time.monotonic() + _SILENT):
                 await self._look_for(lane)
                 return
         await self._judge(pull)

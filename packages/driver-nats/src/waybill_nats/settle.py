@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from waybill.driver import Delivery
-from waybill.envelope import wrap
+from waybill.envelope import Message, unwrap, wrap
 from waybill.errors import DeadReason, LeaseLostError, WaybillError
 from waybill.timing import ZERO
 
@@ -153,7 +153,7 @@ class Settling:
         parcel = pack(
             self._names,
             queue,
-            delivery.message,
+            _as_stored(delivery),
             receipt.level,
             name=f"~again.{receipt.seq}.{receipt.delivered}",
             due=due,
@@ -218,10 +218,15 @@ class Settling:
             LeaseLostError: the delivery is no longer its receiver's.
         """
         self._server.check_caller()
-        receipt, message = standing(delivery), delivery.message
+        receipt, message = standing(delivery), _as_stored(delivery)
         await self._topology.to_bury()
         subject = f"{self._names.letters_of(to or message.queue)}.{message.queue.replace('.', '=')}.{token(message.id)}"
         # By its place in the queue: should this end in the middle, the next receiver's letter is the same one.
         name = f"{self._names.stream(message.queue)}.{receipt.seq}.{receipt.stored}"
         await self._move(receipt, (subject, head(reason) + wrap(message), {"Nats-Msg-Id": name}))
         await self._clear([delivery])
+
+
+def _as_stored(delivery: Delivery) -> Message:
+    """The message, whatever its receiver has done to the one it was handed."""
+    return unwrap(delivery.receipt.data, queue=delivery.message.queue, broker_id=delivery.message.id).message
