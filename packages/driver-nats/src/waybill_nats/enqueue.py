@@ -1,0 +1,139 @@
+"""Storing messages, each once: a repeat of an id that the stream remembers stores nothing and succeeds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+from waybill.driver import Due
+from waybill.envelope import Message
+from waybill.errors import WaybillError
+
+from .failures import EXPECTED, AbsentError, while_sending
+from .names import Names, token
+from .parcel import Parcel, due_at, pack
+from .server import Server, read
+from .topology import Topology
+from .unique import UniqueKeys
+
+_AT_ONCE: Final = 1000
+_BYTES_AT_ONCE: Final = 8 * 2**20
+"""What may be under way before the first answers are waited for."""
+
+Item = tuple[Message, Due]
+
+
+class Sending:
+    """The senders of one open driver."""
+
+    def __init__(self, server: Server, names: Names, topology: Topology, keys: UniqueKeys) -> None:
+        self._server, self._names, self._topology, self._keys = server, names, topology, keys
+
+    async def enqueue(self, items: Sequence[Item]) -> list[str | WaybillError]:
+        """One outcome per message, in order."""
+        self._server.check_caller()
+        batch = _Batch(items)
+        if any(due is not None for _, due in items):
+            await self._server.ask_the_time()
+        await asyncio.gather(*(self._prepare(batch, number) for number in range(len(items))))
+        for numbers in batch.parts():
+            await self._send(batch, numbers)
+        for version in batch.untaken():
+            with contextlib.suppress(*EXPECTED):  # then it is free when it has been held for nothing for a while
+                await self._keys.give_up(version)
+        return batch.outcomes
+
+    async def _prepare(self, batch: _Batch, number: int) -> None:
+        """Everything that comes before a message is sent: its stream, its place there, its key."""
+        message, due = batch.items[number]
+        try:
+            queue = await self._topology.to_send(message.queue)
+            at = due_at(due, self._server.clock)
+            batch.parcels[number] = pack(self._names, queue, message, message.priority, name=token(message.id), due=at)
+            if message.unique is not None:
+                batch.keys[number] = await self._keys.take(message)
+        except WaybillError as error:
+            batch.outcomes[number] = error
+        except EXPECTED as error:
+            batch.fail(number, error, self._server.address.where, stored=False)
+
+    async def _send(self, batch: _Batch, numbers: Sequence[int]) -> None:
+        waiting: dict[int, asyncio.Future[bytes]] = {}
+        error: Exception | None = None
+        try:
+            async with self._server.deadline():
+                link = await self._server.link()
+                for number in numbers:
+                    parcel = batch.parcels[number]
+                    assert parcel is not None
+                    waiting[number] = await link.ask(*parcel)
+                if waiting:
+                    await asyncio.wait(waiting.values())
+        except EXPECTED as failure:
+            error = failure
+        for number in numbers:
+            future = waiting.get(number)
+            if future is None or not future.done() or future.cancelled():
+                assert error is not None
+                batch.fail(number, error, self._server.address.where, stored=number in waiting)
+                continue
+            try:
+                batch.accept(number, read(future.result()))
+            except EXPECTED as failure:
+                if isinstance(failure, AbsentError):  # the stream is gone: the next one makes it anew
+                    self._topology.forget(batch.items[number][0].queue)
+                batch.fail(number, failure, self._server.address.where, stored=True)
+
+
+class _Batch:
+    """Messages that are sent together, and what becomes of each."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self.outcomes: list[str | WaybillError] = [""] * len(items)
+        self.parcels: list[Parcel | None] = [None] * len(items)
+        self.keys: dict[int, int] = {}
+        """The entry that was made for a message's key."""
+        self._kept: set[int] = set()
+
+    def parts(self) -> list[list[int]]:
+        """The numbers of what is sent before any answer is waited for."""
+        parts: list[list[int]] = []
+        size = 0
+        for number, parcel in enumerate(self.parcels):
+            if parcel is None or self.outcomes[number]:
+                continue
+            size += len(parcel.data)
+            if not parts or len(parts[-1]) == _AT_ONCE or size > _BYTES_AT_ONCE:
+                parts.append([])
+                size = len(parcel.data)
+            parts[-1].append(number)
+        return parts
+
+    def accept(self, number: int, answer: dict[str, object]) -> None:
+        self.outcomes[number] = f"{answer['stream']}:{answer['seq']}"
+        # Of a repeat nothing was stored: a key that was free and is taken now is taken for nothing.
+        if not answer.get("duplicate"):
+            self._kept.add(number)
+
+    def fail(self, number: int, error: Exception, where: str, *, stored: bool) -> None:
+        """Tell of a failure; *stored*: the message itself was sent."""
+        if getattr(error, "sent", False):
+            if stored:
+                self._kept.add(number)
+            else:
+                error = _unsent(error)
+        failed = self.outcomes[number] = while_sending(error, where, self.items[number][0])
+        failed.__cause__ = error
+
+    def untaken(self) -> list[int]:
+        """The entries of keys to let go."""
+        return [version for number, version in self.keys.items() if version and number not in self._kept]
+
+
+def _unsent(error: Exception) -> Exception:
+    """The same error, of a message that was not sent."""
+    error.sent = False  # type: ignore[attr-defined]
+    return error

@@ -1,0 +1,49 @@
+"""Everything that one open driver consists of, each part with those that it needs."""
+
+from __future__ import annotations
+
+from .address import Address
+from .bucket import Bucket
+from .cancel import Cancelling
+from .clear import Clearing
+from .enqueue import Sending
+from .letters import Letters
+from .look import Looking
+from .names import Names
+from .options import NatsOptions
+from .parking import Parking
+from .pullers import Pullers
+from .receive import Receiving
+from .server import Server
+from .settle import Settling
+from .state import State
+from .topology import Topology
+from .unique import UniqueKeys
+from .unspent import Unspent
+
+
+class Parts:
+    """On the running loop."""
+
+    def __init__(self, address: Address, options: NatsOptions, names: Names) -> None:
+        server = self.server = Server(address, options, names)
+        topology = self.topology = Topology(server, names)
+        bucket = self.bucket = Bucket(server, names)
+        keys = UniqueKeys(server, names, bucket)
+        unspent = Unspent(server, names, bucket)
+        pullers = Pullers(server, unspent)
+        parking = self.parking = Parking(server, names, topology, pullers)
+        self.sending = Sending(server, names, topology, keys)
+        self.receiving = Receiving(server, topology, pullers, keys, unspent, parking)
+        self.settling = Settling(server, names, topology, bucket, keys, unspent)
+        letters = self.letters = Letters(server, names, topology, bucket, keys)
+        self.looking = Looking(server, names, topology, bucket, letters, parking)
+        self.clearing = Clearing(server, names, topology, keys, pullers)
+        self.cancelling = Cancelling(server, names, topology, bucket, keys)
+        self.state = State(server, names, bucket)
+
+    async def close(self) -> None:
+        self.server.closing = True
+        await self.parking.end()
+        await self.topology.end()
+        await self.server.close()

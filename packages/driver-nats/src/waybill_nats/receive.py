@@ -1,0 +1,157 @@
+"""Leasing what is ready, and waiting for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from waybill.driver import Delivery
+from waybill.envelope import unwrap
+
+from .catch import Catch
+from .clock import micros_at
+from .failures import AbsentError, RefusedError
+from .parking import Parking
+from .pull import Pull, Raw
+from .pullers import Pullers
+from .receipt import Receipt, seconds_held
+from .server import Server
+from .topology import Lane, Queue, Topology
+from .unique import UniqueKeys
+from .unspent import Unspent
+
+_SILENT: Final = 0.25
+"""Seconds without an answer after which it is looked whether the consumer is there at all."""
+_LATE: Final = 2.0
+"""Seconds that the end of a pull that waits may be late before the same is done."""
+_TOLERANCE: Final = 20_000
+"""Microseconds by which two looks at the server's clock may differ."""
+_CONFLICT: Final = 409
+_NO_RESPONDERS: Final = 503
+_logger: Final = logging.getLogger("waybill.nats")
+
+
+class Receiving:
+    """The receivers of one open driver."""
+
+    def __init__(
+        self,
+        server: Server,
+        topology: Topology,
+        pullers: Pullers,
+        keys: UniqueKeys,
+        unspent: Unspent,
+        parking: Parking,
+    ) -> None:
+        self._server, self._topology, self._pullers = server, topology, pullers
+        self._keys, self._unspent, self._parking = keys, unspent, parking
+        self._held = seconds_held(server.options.lease)
+
+    async def receive(self, queues: Sequence[str], limit: int, wait: timedelta) -> list[Delivery]:
+        """Lease up to *limit*, and wait up to *wait* for the first."""
+        self._server.check_caller()
+        seconds = max(wait.total_seconds(), 0.0)
+        end = time.monotonic() + seconds
+        names = list(dict.fromkeys(queues))
+        async with self._server.deadline(seconds + self._server.seconds), self._parking.watched() as watch:
+            while limit > 0:
+                found = [await self._topology.to_receive(name) for name in names]
+                await watch(found)
+                raws = await self._take(found, limit, end)
+                if raws and (deliveries := await self._deliver(raws)):
+                    return deliveries
+                if time.monotonic() >= end:
+                    break
+        return []
+
+    async def _take(self, queues: Sequence[Queue], limit: int, end: float) -> list[Raw]:
+        lanes = [lane for queue in queues for lane in queue.lanes]
+        catch = Catch(self._pullers.of(await self._server.link()))
+        try:
+            # One lane can be asked and waited at in one request; several are asked in turn, as that is their rank.
+            if len(lanes) > 1 or time.monotonic() >= end:
+                for lane in lanes:
+                    if catch.count < limit:
+                        await self._ask(catch, lane, limit - catch.count)
+            if not catch.count and time.monotonic() < end:
+                await self._wait(catch, lanes, limit, end)
+        except BaseException:
+            for raw in catch.land():
+                self._unspent.stray(raw)
+            raise
+        raws = catch.land()
+        for raw in raws[limit:]:
+            self._unspent.stray(raw)
+        return raws[:limit]
+
+    async def _ask(self, catch: Catch, lane: Lane, batch: int) -> None:
+        """Take what is there."""
+        pull = await catch.begin(lane, batch)
+        while not pull.over:
+            if not await catch.change(time.monotonic() + _SILENT):
+                await self._look_for(lane)
+                return
+        await self._judge(pull)
+
+    async def _wait(self, catch: Catch, lanes: Sequence[Lane], limit: int, end: float) -> None:
+        """Wait at every lane for the first that has something."""
+        pulls = [await catch.begin(lane, limit, end - time.monotonic()) for lane in lanes]
+        while not catch.count and not all(pull.over for pull in pulls):
+            if not await catch.change(end + _LATE):
+                for lane in lanes:
+                    await self._look_for(lane)
+                return
+        for pull in pulls:
+            # What has begun to come comes whole: its end is on the way.
+            while pull.messages and not pull.over and await catch.change(time.monotonic() + _LATE):
+                pass
+        for pull in pulls:
+            await self._judge(pull)
+
+    async def _judge(self, pull: Pull) -> None:
+        """Look at what a pull ended with."""
+        if pull.messages or pull.status not in (_CONFLICT, _NO_RESPONDERS):
+            return
+        if pull.status == _CONFLICT and "deleted" not in pull.words.lower():
+            raise RefusedError(pull.status, 0, pull.words)
+        if await self._look_for(pull.lane):
+            raise AbsentError(pull.lane.subject)
+
+    async def _look_for(self, lane: Lane) -> bool:
+        """Whether a consumer that does not answer is there; if not it is made again, where that is allowed."""
+        self._topology.forget(lane.queue)
+        there = await self._topology.is_there(lane)
+        if not there:
+            _logger.warning(
+                "%s: the consumer %s of stream %s is missing", self._server.address.where, lane.consumer, lane.stream
+            )
+        return there
+
+    async def _deliver(self, raws: Sequence[Raw]) -> list[Delivery]:
+        try:
+            counts = await self._unspent.count(raws) if any(raw.delivered > 1 for raw in raws) else {}
+            made: list[Delivery] = []
+            now, today = time.monotonic(), datetime.now(UTC)
+            latest = self._server.clock.latest() + _TOLERANCE
+            for raw in raws:
+                unwrapped = unwrap(raw.data, queue=raw.lane.queue, broker_id=f"{raw.lane.stream}:{raw.seq}")
+                if unwrapped.due is not None and micros_at(unwrapped.due) > latest:
+                    await self._parking.put_off(raw, unwrapped)
+                    continue
+                entry = counts.get(raw.seq)
+                attempt = raw.delivered + unwrapped.attempts - (0 if entry is None else int(entry.value))
+                until = raw.arrived + self._held
+                receipt = Receipt(raw, until, 0 if entry is None else entry.version)
+                leased_until = today + timedelta(seconds=until - now)
+                made.append(Delivery(unwrapped.message, max(attempt, 1), receipt, leased_until))
+            for each in made:
+                if each.attempt == 1:
+                    await self._keys.free(each.message, "start")
+        except BaseException:
+            for raw in raws:
+                self._unspent.stray(raw)
+            raise
+        return made

@@ -1,0 +1,67 @@
+"""nats-py's client, which hands over what it reads at once: without a queue and a task per subscription.
+
+This is the only module that touches what nats-py does not document.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TypeAlias
+
+from nats import errors
+from nats.aio.client import Client
+
+Listener: TypeAlias = Callable[[bytes, bytes, bytes, bytes | None], object]
+"""Gets subject, reply subject, data and raw headers of each message."""
+
+
+class Wire(Client):
+    """One connection that is never renewed.
+
+    Args:
+        lost: told of the end of the connection, at least once.
+        encrypted: whether a server without TLS is refused before it is told who we are.
+    """
+
+    def __init__(self, lost: Callable[[Exception], object], *, encrypted: bool) -> None:
+        super().__init__()
+        self._lost, self._encrypted = lost, encrypted
+        self._listeners: dict[int, Listener] = {}
+
+    async def listen(self, subject: str, listener: Listener) -> int:
+        """Subscribe; the number to `unlisten` with."""
+        number = self._sid + 1  # which subscribe takes before it first waits
+        self._listeners[number] = listener
+        await self.subscribe(subject)
+        return number
+
+    async def unlisten(self, number: int) -> None:
+        """Unsubscribe; what is on its way is heard until the server has confirmed that."""
+        await self._send_unsubscribe(number)
+        await self.flush()
+        self._remove_sub(number)
+        self._listeners.pop(number, None)
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+        listener = self._listeners.get(sid)
+        if listener is not None:
+            listener(subject, reply, data, headers)
+
+    async def _process_op_err(self, e: Exception) -> None:
+        self._lost(e)
+        with contextlib.suppress(OSError):  # the end of a connection may break while it writes the rest
+            await super()._process_op_err(e)
+
+    def _connect_command(self) -> bytes:
+        # A server that offers no TLS would be told the password in the clear.
+        if self._encrypted and not self._server_info.get("tls_required"):
+            raise errors.SecureConnWantedError
+        return super()._connect_command()
+
+
+def status_of(headers: bytes) -> tuple[int, str]:
+    """The code and the words of a message that is a status: `NATS/1.0 404 No Messages`."""
+    line = headers.partition(b"\r\n")[0].split(b" ", 2)
+    code = int(line[1]) if len(line) > 1 and line[1].isdigit() else 0
+    return code, line[2].decode("utf-8", "replace") if len(line) > 2 else ""
