@@ -56,7 +56,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the raw sqlite3 loop and huey."""
+    """Measure against raw clients and peers: `nox -s bench -- --broker redis`."""
     install(session, "bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 

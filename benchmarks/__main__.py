@@ -1,72 +1,119 @@
-"""Run the benchmarks: `python -m benchmarks [--rows drain,pickup] [--repeat 3] [--out results.json]`.
+"""Run the benchmarks: `python -m benchmarks [--broker redis] [--rows drain,pickup] [--repeat 3] [--out FILE]`.
 
-Every measurement runs in a process of its own; the contenders take turns within each repetition, so that a
-machine that slows down slows all of them, and the ratios of one run can be trusted.
+One server is started for the run. Every measurement runs in a process of its own; the contenders take turns within
+each repetition, so that a machine that slows down slows all of them, and the ratios of one run can be trusted.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-from . import machine
-from .contender import ROWS, Figures
+from . import brokers, machine
+from .brokers import BROKERS
+from .contender import PAYLOAD, Contender, Place
+from .measurements import MEASUREMENTS, fill, send_stamps
+from .rows import ROWS, Figures
 
-CONTENDERS = ("waybill", "raw", "huey")
+Collected = dict[str, dict[str, list[float]]]
+"""By row and contender."""
+HERE = Path(__file__).parent
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rows", default="", help="only measurements whose name contains one of these, by comma")
-    parser.add_argument("--contenders", default=",".join(CONTENDERS))
+    parser.add_argument("--broker", choices=sorted(BROKERS), default="sqlite")
+    parser.add_argument("--rows", default="", help=f"only these measurements, by comma: {', '.join(MEASUREMENTS)}")
+    parser.add_argument("--contenders", default="", help="only these, by comma; all of the broker's by default")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/sqlite.json"))
-    parser.add_argument("--one", nargs=3, metavar=("CONTENDER", "MEASUREMENT", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help="benchmarks/results/<broker>.json by default")
+    for own in ("--one", "--send", "--fill"):  # what the processes of a run are started with
+        parser.add_argument(own, nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        contender, measurement, file = options.one
-        print(json.dumps(_measurements(contender)[measurement](file)))
-        return
-    facts = machine.facts()
-    wanted = [each for each in options.rows.split(",") if each]
-    figures: dict[str, dict[str, list[float]]] = {}
-    for repetition in range(options.repeat):
-        names = list(dict.fromkeys(name for each in CONTENDERS for name in _measurements(each)))
-        for name in names:
-            if wanted and not any(part in name for part in wanted):
-                continue
-            for contender in options.contenders.split(","):
-                if name in _measurements(contender):
-                    print(f"\r{repetition + 1}/{options.repeat} {name} {contender:<20}", end="", file=sys.stderr)
-                    for row, figure in _measure(contender, name).items():
+        asyncio.run(_one(*options.one))
+    elif options.send:
+        asyncio.run(_send(*options.send))
+    elif options.fill:
+        asyncio.run(_fill(*options.fill))
+    else:
+        rows = [each for each in options.rows.split(",") if each] or list(MEASUREMENTS)
+        contenders = [each for each in options.contenders.split(",") if each] or list(
+            BROKERS[options.broker].contenders
+        )
+        _run(options.broker, rows, contenders, options.repeat, options.out or HERE / f"results/{options.broker}.json")
+
+
+def _run(broker: str, measurements: list[str], contenders: list[str], repeat: int, out: Path) -> None:
+    facts, figures = machine.facts(), Collected()
+    with brokers.running(broker) as server:
+        if server is not None:
+            version = BROKERS[broker].version
+            facts["server"] = f"{version(server.direct_url) if version else broker} ({server.how})"
+        for repetition in range(repeat):
+            for measurement in measurements:
+                for contender in contenders:
+                    print(f"\r{repetition + 1}/{repeat} {measurement} {contender:<20}", end="", file=sys.stderr)
+                    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
+                        place = brokers.place(broker, server, folder)
+                        found = _in_a_process(contender, measurement, place)
+                    for row, figure in found.items():
                         figures.setdefault(row, {}).setdefault(contender, []).append(figure)
     print("\r" + " " * 60, file=sys.stderr)
-    _print(figures)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"machine": facts, "figures": figures}, indent=1) + "\n", encoding="utf-8")
-    print(f"\nAll figures: {options.out}")
+    _print(figures, contenders)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"machine": facts, "figures": figures}, indent=1) + "\n", encoding="utf-8")
+    print(f"\nAll figures: {out}")
 
 
-def _measurements(contender: str) -> dict[str, object]:
-    return import_module(f"benchmarks.contenders.{contender}").MEASUREMENTS
+def _in_a_process(contender: str, measurement: str, place: Place) -> Figures:
+    command = [sys.executable, "-m", "benchmarks", "--one", contender, measurement, json.dumps(asdict(place))]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def _measure(contender: str, measurement: str) -> Figures:
-    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
-        command = [sys.executable, "-m", "benchmarks", "--one", contender, measurement, f"{folder}/jobs.db"]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
-        return json.loads(done.stdout.splitlines()[-1])
+def _contender(name: str, place: str) -> Contender:
+    made: Contender = import_module(f"benchmarks.contenders.{name}").Contender(Place(**json.loads(place)))
+    return made
 
 
-def _print(figures: dict[str, dict[str, list[float]]]) -> None:
+async def _one(name: str, measurement: str, place: str) -> None:
+    contender = _contender(name, place)
+    await contender.open()
+    try:
+        figures = await MEASUREMENTS[measurement](contender)
+    except NotImplementedError:
+        figures = {}
+    await contender.close()
+    print(json.dumps(figures))
+
+
+async def _send(name: str, place: str) -> None:
+    contender = _contender(name, place)
+    await contender.open()
+    await send_stamps(contender, 0.01)
+    await contender.close()
+
+
+async def _fill(name: str, place: str) -> None:
+    contender = _contender(name, place)
+    await contender.open()
+    await fill(contender, 1_000_000, PAYLOAD)
+    await contender.close()
+
+
+def _print(figures: Collected, contenders: list[str]) -> None:
     """Medians, and Waybill's ratio to each other contender: above 1 is better for Waybill in every row."""
-    others = [each for each in CONTENDERS if each != "waybill"]
+    others = [each for each in contenders if each != "waybill"]
     head = f"{'medians':<36}{'waybill':>12}" + "".join(f"{each:>12}{'ratio':>8}" for each in others)
     print(head + "\n" + "-" * len(head))
     for key, row in ROWS.items():

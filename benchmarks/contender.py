@@ -1,41 +1,105 @@
-"""What every contender can be asked; each answer is one figure, taken in a fresh process."""
+"""What a job library is asked to do; each module of `contenders/` answers for one of them, in a class `Contender`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar
 
-PAYLOAD = {"user_id": "u-0000000001", "locale": "en", "text": "x" * 120}
-"""About 200 bytes once it is wrapped."""
+PAYLOAD: dict[str, Any] = {"user_id": "u-0000000001", "locale": "en", "text": "x" * 120}
+"""330 bytes once Waybill has wrapped it."""
+SMALL: dict[str, Any] = PAYLOAD | {"text": "x" * 46}
+"""256 bytes once Waybill has wrapped it."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the report."""
+class Place:
+    """Where one measurement of one contender happens."""
 
+    broker: str
+    url: str
+    """Of a server that this run has started, or of a file that does not exist yet."""
     name: str
-    unit: str
-    better: Literal["higher", "lower"]
+    """That nobody else has used: for queues, streams, groups."""
+    folder: str
+    """An empty one."""
 
 
-ROWS = {
-    "enqueue_1": Row("enqueue, one by one", "jobs/s", "higher"),
-    "enqueue_16": Row("enqueue, 16 concurrent", "jobs/s", "higher"),
-    "enqueue_256": Row("enqueue, 256 concurrent", "jobs/s", "higher"),
-    "batch_100": Row("enqueue, batches of 100", "jobs/s", "higher"),
-    "batch_1000": Row("enqueue, batches of 1000", "jobs/s", "higher"),
-    "drain": Row("drain, no-op async jobs", "jobs/s", "higher"),
-    "drain_plain": Row("drain, no-op plain jobs", "jobs/s", "higher"),
-    "pickup_p50": Row("pick-up across processes, p50", "ms", "lower"),
-    "pickup_p99": Row("pick-up across processes, p99", "ms", "lower"),
-    "pickup_inside_p50": Row("pick-up in the process, p50", "ms", "lower"),
-    "pickup_inside_p99": Row("pick-up in the process, p99", "ms", "lower"),
-    "idle_cpu": Row("idle worker's CPU", "%", "lower"),
-    "memory_1m": Row("worker's memory, 1 M jobs waiting", "MiB", "lower"),
-    "import": Row("import, above bare Python", "ms", "lower"),
-}
+class Contender(ABC):
+    """A job library as its users would write it, at its best reasonable settings for one process.
 
-Figures = dict[str, float]
-Measurement = Callable[[str], Figures]
-"""From a path for the database file to some of the rows."""
+    Its jobs are three: `nothing`, `nothing` as a plain function, and `stamp`, whose payload is the time at which it
+    may begin. They call `finished` and `began`.
+    """
+
+    module: ClassVar[str]
+    """What an application imports."""
+    blocking: ClassVar[bool] = False
+    """Its calls block: `send` and `send_many` are plain functions, which threads call at the same time."""
+    drained: ClassVar[int] = 10_000
+    """How many jobs it is given to drain: two or three seconds of work."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    async def open(self) -> None:  # noqa: B027 - not all have to
+        """Connect, so that the first call costs what the others do."""
+
+    async def close(self) -> None:  # noqa: B027
+        """Disconnect."""
+
+    @abstractmethod
+    def send(self, payload: dict[str, Any]) -> Any:
+        """Send one job that does nothing; awaited unless `blocking`."""
+
+    @abstractmethod
+    def send_stamp(self, due: float, delay: float) -> Any:
+        """Send a job that notes how long after *due* it began; with a delay of so many seconds unless that is 0."""
+
+    def send_many(self, payload: dict[str, Any], count: int, *, plain: bool = False) -> Any:
+        """Send so many jobs that do nothing in its bulk way.
+
+        Raises:
+            NotImplementedError: it has none.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def worker(self) -> AbstractAsyncContextManager[Any]:
+        """While entered, a worker runs in this process."""
+
+
+class Tally:
+    """What the handlers of this process have done."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.target = 0
+        self.reached = 0.0
+        self.lateness: list[float] = []
+        self._lock = threading.Lock()
+
+    def expect(self, count: int) -> None:
+        """Begin to count."""
+        self.count, self.target, self.reached = 0, count, 0.0
+
+    def finished(self) -> None:
+        """A job that does nothing is done; in a thread perhaps."""
+        self.count += 1  # on the loop; from threads see finished_in_thread
+        if self.count == self.target:
+            self.reached = time.perf_counter()
+
+    def finished_in_thread(self) -> None:
+        """As `finished`, of a job that ran in one of several threads."""
+        with self._lock:
+            self.finished()
+
+    def began(self, due: float) -> None:
+        """A stamp has begun."""
+        self.lateness.append(time.time() - due)
+
+
+tally = Tally()

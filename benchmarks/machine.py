@@ -6,7 +6,7 @@ import os
 import platform
 import sqlite3
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def facts() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 2),
         "sqlite": sqlite3.sqlite_version,
-        "packages": {name: _version(name) for name in ("waybill", "waybill-sqlite", "huey", "msgspec")},
+        "packages": {each.name: each.version for each in sorted(distributions(), key=lambda each: each.name)},
     }
 
 
@@ -30,10 +30,3 @@ def _cpu() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -1,0 +1,86 @@
+"""The brokers that are measured: who competes on them, and how their server is started, looked at and emptied."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from waybill_conformance.brokers import Broker, start
+
+from .contender import Place
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One broker."""
+
+    contenders: tuple[str, ...]
+    """Modules of `contenders/`; Waybill is the first."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """For `waybill_conformance.brokers.start`, beside the kind."""
+    empty: Callable[[str], object] | None = None
+    """Remove what a measurement has left in the server at that URL, where names of its own are not enough."""
+    memory: Callable[[str], int] | None = None
+    """Bytes that the server uses for data, where it tells."""
+    version: Callable[[str], str] | None = None
+    """Of the server, with the settings that matter."""
+
+
+def _ask_redis(url: str, *command: str) -> str:
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname or "", address.port or 6379), timeout=60) as connection:
+        connection.sendall(f"{' '.join(command)}\r\n".encode())
+        with connection.makefile("rb") as answer:
+            head = answer.readline().decode()
+            return head if head[0] != "$" else answer.read(int(head[1:])).decode()
+
+
+def _info_of_redis(url: str, section: str, name: str) -> str:
+    lines = _ask_redis(url, "INFO", section).splitlines()
+    return next(value for key, _, value in (line.partition(":") for line in lines) if key == name)
+
+
+BROKERS = {
+    "sqlite": Setup(("waybill", "raw_sqlite", "huey")),
+    "redis": Setup(
+        ("waybill", "raw_redis", "repid", "taskiq", "saq", "dramatiq", "celery"),
+        settings={"fsync": "everysec"},
+        empty=lambda url: _ask_redis(url, "FLUSHALL"),
+        memory=lambda url: int(_info_of_redis(url, "memory", "used_memory")),
+        version=lambda url: f"Redis {_info_of_redis(url, 'server', 'redis_version')}, AOF everysec",
+    ),
+    "rabbitmq": Setup(("waybill",)),
+    "nats": Setup(("waybill",)),
+    "sqs": Setup(("waybill",)),
+}
+
+
+@contextlib.contextmanager
+def running(broker: str) -> Iterator[Broker | None]:
+    """The server, if it has one; it ends with the run."""
+    if broker == "sqlite":
+        yield None
+        return
+    with start(broker, **BROKERS[broker].settings) as server:
+        yield server
+
+
+def place(broker: str, server: Broker | None, folder: str) -> Place:
+    """A fresh place for one measurement."""
+    name = f"b{uuid.uuid4().hex[:8]}"
+    if server is None:
+        return Place(broker, f"sqlite:///{folder}/jobs.db", name, folder)
+    if (empty := BROKERS[broker].empty) is not None:
+        empty(server.direct_url)
+    return Place(broker, server.direct_url, name, folder)
+
+
+def used_memory(place: Place) -> int | None:
+    """Bytes that the server uses for data; None where it does not tell."""
+    memory = BROKERS[place.broker].memory
+    return None if memory is None else memory(place.url)
