@@ -46,6 +46,8 @@ def main() -> None:
         asyncio.run(_fill(*options.fill))
     else:
         rows = [each for each in options.rows.split(",") if each] or list(MEASUREMENTS)
+        if unknown := set(rows) - set(MEASUREMENTS):
+            parser.error(f"there is no measurement {', '.join(sorted(unknown))}: --help lists them")
         contenders = [each for each in options.contenders.split(",") if each] or list(
             BROKERS[options.broker].contenders
         )
@@ -114,7 +116,8 @@ async def _fill(name: str, place: str) -> None:
 def _print(figures: Collected, contenders: list[str]) -> None:
     """Medians, and Waybill's ratio to each other contender: above 1 is better for Waybill in every row."""
     others = [each for each in contenders if each != "waybill"]
-    head = f"{'medians':<36}{'waybill':>12}" + "".join(f"{each:>12}{'ratio':>8}" for each in others)
+    widths = {each: max(12, len(each) + 2) for each in others}
+    head = f"{'medians':<36}{'waybill':>12}" + "".join(f"{each:>{widths[each]}}{'ratio':>8}" for each in others)
     print(head + "\n" + "-" * len(head))
     for key, row in ROWS.items():
         if key not in figures:
@@ -124,9 +127,10 @@ def _print(figures: Collected, contenders: list[str]) -> None:
         for other in others:
             theirs = statistics.median(figures[key][other]) if other in figures[key] else None
             if not theirs or not ours:
-                line += f"{'-' if theirs is None else _shown(theirs):>12}{'':>8}"
+                line += f"{'-' if theirs is None else _shown(theirs):>{widths[other]}}{'':>8}"
             else:
-                line += f"{_shown(theirs):>12}{ours / theirs if row.better == 'higher' else theirs / ours:>8.2f}"
+                ratio = ours / theirs if row.better == "higher" else theirs / ours
+                line += f"{_shown(theirs):>{widths[other]}}{ratio:>8.2f}"
         print(line)
 
 

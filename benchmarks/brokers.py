@@ -46,7 +46,7 @@ def _info_of_redis(url: str, section: str, name: str) -> str:
 
 
 BROKERS = {
-    "sqlite": Setup(("waybill", "raw_sqlite", "huey")),
+    "sqlite": Setup(("waybill", "raw_sqlite", "raw_sqlite_message", "huey")),
     "redis": Setup(
         ("waybill", "raw_redis", "repid", "taskiq", "saq", "dramatiq", "celery"),
         settings={"fsync": "everysec"},
