@@ -21,10 +21,13 @@ from .server import Server
 from .storing import order, store
 
 _MOST: Final = 65_535
-"""As many a consumer can be given at most."""
+"""As many as a consumer can be given."""
 _AT_ONCE: Final = 1000
 _ARRIVING: Final = 0.5
 """Seconds that counted messages may take to come; another may have them."""
+_LOOKS: Final = 50
+_PAUSE: Final = 0.01
+"""Seconds between looks whether what was given back is there again."""
 
 
 class _Seen(NamedTuple):
@@ -35,9 +38,9 @@ class _Seen(NamedTuple):
 async def list_dead(server: Server, queue: str, after: str | None, limit: int) -> Page[DeadLetter]:
     """A page of them, the oldest first; *after* tells how many were seen before."""
     skip = int(after) if after is not None and after.isdecimal() else 0
-    seen, channel = await _see(server, queue, skip + limit + 1)
-    if channel is not None:
-        await _give_back(channel, seen)
+    look = _Look(server, queue)
+    seen = await look.at(skip + max(limit, 0) + 1)
+    await look.end()
     found = [each.letter for each in seen[skip : skip + limit]]
     return Page(found, str(skip + limit) if len(seen) > skip + limit and limit > 0 else None)
 
@@ -47,59 +50,80 @@ async def retry_dead(server: Server, queue: str, ids: Sequence[str] | None) -> i
     wanted = None if ids is None else set(ids)
     if wanted is not None and not wanted:
         return 0
-    seen, channel = await _see(server, queue, _MOST)
-    if channel is None:
-        return 0
+    look = _Look(server, queue)
     try:
+        seen = await look.at(_MOST)
         chosen = [each for each in seen if wanted is None or each.letter.message.id in wanted]
-        restored = 0
         for start in range(0, len(chosen), _AT_ONCE):
             some = chosen[start : start + _AT_ONCE]
             stored = await store(server, [order(server.names, each.letter.message) for each in some])
             for each, outcome in zip(some, stored, strict=True):
                 if outcome is None:
-                    channel.raw.basic_ack(each.place)
-                    restored += 1
+                    look.remove(each)
             for outcome in stored:
                 if outcome is not None:
                     raise outcome
-        return restored
     finally:
-        await _give_back(channel, [])
+        await look.end()
+    return len(chosen)
 
 
-async def _see(server: Server, queue: str, most: int) -> tuple[list[_Seen], Channel | None]:
-    """The oldest ones, up to so many; they are held by the channel."""
-    link = await server.receiving.link()
-    channel = await link.channel()
-    name = server.names.dead(queue)
-    try:
-        declared = await channel.ask(channel.raw.queue_declare, name, passive=True)
-    except LostError as error:
-        if is_missing(error):
-            return [], None
-        raise
-    wanted = min(int(declared.message_count), most, _MOST)
-    seen: list[_Seen] = []
-    if not wanted:
+class _Look:
+    """A look at the head of a queue of dead letters, which nobody else sees meanwhile."""
+
+    def __init__(self, server: Server, queue: str) -> None:
+        self._server, self._queue = server, queue
+        self._name = server.names.dead(queue)
+        self._channel: Channel | None = None
+        self._seen: list[_Seen] = []
+        self._total = 0
+
+    async def at(self, most: int) -> Sequence[_Seen]:
+        """The oldest ones, up to so many."""
+        link = await self._server.receiving.link()
+        channel = self._channel = await link.channel()
+        try:
+            self._total = await self._count(channel)
+        except LostError as error:
+            if is_missing(error):
+                return ()
+            raise
+        wanted = min(self._total, most, _MOST)
+        if not wanted:
+            return ()
+        enough: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_message(method: spec.Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+            self._seen.append(_Seen(method.delivery_tag or 0, to_dead(self._queue, properties, body)))
+            if len(self._seen) >= wanted and not enough.done():
+                enough.set_result(None)
+
+        tag = await channel.consume(self._name, wanted, on_message)
+        await asyncio.wait([enough], timeout=_ARRIVING)
+        await channel.cancel(tag)  # first, so that what goes back does not come again
+        return tuple(self._seen)
+
+    def remove(self, seen: _Seen) -> None:
+        """It is dead no more."""
+        assert self._channel is not None
+        self._channel.check()
+        self._channel.raw.basic_ack(seen.place)
+        self._seen.remove(seen)
+        self._total -= 1
+
+    async def end(self) -> None:
+        """Give back what was looked at, and wait until it is there again, so that the next look finds it."""
+        channel = self._channel
+        if channel is None or channel.ended is not None:
+            return
+        if self._seen:
+            channel.raw.basic_nack(self._seen[-1].place, multiple=True, requeue=True)
+            for _ in range(_LOOKS):
+                if await self._count(channel) >= self._total:
+                    break
+                await asyncio.sleep(_PAUSE)
         await channel.close()
-        return [], None
-    enough: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def on_message(method: spec.Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        seen.append(_Seen(method.delivery_tag or 0, to_dead(queue, properties, body)))
-        if len(seen) >= wanted and not enough.done():
-            enough.set_result(None)
-
-    tag = await channel.consume(name, wanted, on_message)
-    await asyncio.wait([enough], timeout=_ARRIVING)
-    await channel.cancel(tag)  # first, so that what goes back does not come again
-    return seen, channel
-
-
-async def _give_back(channel: Channel, seen: Sequence[_Seen]) -> None:
-    if seen and channel.ended is None:
-        channel.raw.basic_nack(seen[-1].place, multiple=True, requeue=True)
-    if channel.ended is None:
-        await channel.barrier()
-        await channel.close()
+    async def _count(self, channel: Channel) -> int:
+        declared = await channel.ask(channel.raw.queue_declare, self._name, passive=True)
+        return int(declared.message_count)

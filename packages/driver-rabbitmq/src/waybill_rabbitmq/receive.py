@@ -168,16 +168,16 @@ class Receiving:
             if tap.queue in wanted and not heard.done():
                 heard.set_exception(lost)
 
-    def _arrived(self, held: Held) -> bool:
+    def _arrived(self, held: Held) -> None:
         rest = rest_of(held.properties, datetime.now(UTC))
         if rest > ZERO:
             self._spawn(self._send_round(held, rest))
-            return True
-        # It is parked in a moment; who is woken looks after that.
-        asyncio.get_running_loop().call_soon(self._ring, (held.tap.queue,))
-        if not held.tap.demand:
+            return
+        held.tap.park(held)
+        if held.tap.demand:
+            self._ring((held.tap.queue,))
+        else:
             self._touch(held.tap)
-        return False
 
     def _take(self, names: Sequence[str], limit: int) -> list[Delivery]:
         taken: list[Delivery] = []

@@ -24,11 +24,11 @@ class Tap:
         channel: its own.
         name: the queue's, on the server.
         queue: the queue's, as jobs have it.
-        arrived: called with each message that has come, unless it says that the message is taken care of.
+        arrived: called with each message that has come; it parks the message, or takes care of it otherwise.
         most: the most messages that may be pushed and not settled; 0: any number.
     """
 
-    def __init__(self, channel: Channel, name: str, queue: str, arrived: Callable[[Held], bool], most: int) -> None:
+    def __init__(self, channel: Channel, name: str, queue: str, arrived: Callable[[Held], None], most: int) -> None:
         self.channel, self.name, self.queue = channel, name, queue
         self.epoch = new_epoch()
         self.settling = Settling(channel)
@@ -126,8 +126,10 @@ class Tap:
         self.settling.came(place)
         self.outstanding += 1
         self._through_consumer += 1
-        if self._arrived(held):
-            return
+        self._arrived(held)
+
+    def park(self, held: Held) -> None:
+        """Keep it for whoever takes it."""
         self.parked.append(held)
         if self._coming is not None and not self._coming.done():
             self._coming.set_result(None)
