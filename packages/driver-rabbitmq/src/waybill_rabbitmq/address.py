@@ -78,7 +78,9 @@ def _context(options: RabbitMQOptions, where: str) -> ssl.SSLContext:
         if options.tls_cert is not None:
             context.load_cert_chain(options.tls_cert, options.tls_key)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{where}: the files of tls_ca, tls_cert and tls_key cannot be used: {error}") from error
+        raise ConfigurationError(
+            f"{where}: the files of tls_ca, tls_cert and tls_key cannot be used: {error}"
+        ) from error
     if not options.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

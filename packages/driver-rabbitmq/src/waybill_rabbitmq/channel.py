@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from pika import BasicProperties, spec
 from pika.channel import Channel as PikaChannel
 
 from .failures import LostError
 
+T = TypeVar("T")
 OnMessage = Callable[[spec.Basic.Deliver, BasicProperties, bytes], None]
 
 
@@ -45,11 +46,7 @@ class Channel:
         self._asked.add(asked)
         asked.add_done_callback(self._asked.discard)
 
-        def answered(frame: Any) -> None:
-            if not asked.done():
-                asked.set_result(frame.method)
-
-        method(*arguments, **keywords, callback=answered)
+        method(*arguments, **keywords, callback=lambda frame: _settle(asked, frame.method))
         return asked
 
     def check(self) -> None:
@@ -76,8 +73,23 @@ class Channel:
         """End a consumer; what the server has pushed by then still arrives."""
         cancelled = self.begin(self.raw.basic_cancel, tag)
         # pika would send back what arrives until the answer, and each of those would count as a failed delivery.
-        self.raw._cancelled.discard(tag)  # noqa: SLF001
+        self.raw._cancelled.discard(tag)  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
         await cancelled
+
+    async def get(self, queue: str, on_message: OnMessage) -> bool:
+        """Take one message, if there is any, as the whole cluster sees it; whether there was one."""
+        self.check()
+        answered: asyncio.Future[bool] = self._loop.create_future()
+        self._asked.add(answered)
+        answered.add_done_callback(self._asked.discard)
+
+        def got(_: Any, method: Any, properties: BasicProperties, body: bytes) -> None:
+            on_message(method, properties, body)
+            _settle(answered, True)
+
+        self.raw.add_callback(lambda _: _settle(answered, False), [spec.Basic.GetEmpty])
+        self.raw.basic_get(queue, got)
+        return await answered
 
     async def barrier(self) -> None:
         """Wait until the server has dealt with all that was sent before."""
@@ -87,7 +99,7 @@ class Channel:
         """Close it; what it holds goes back to its queues."""
         if self.ended is None:
             gone: asyncio.Future[None] = self._loop.create_future()
-            self.watch(lambda _: gone.done() or gone.set_result(None))
+            self.watch(lambda _: _settle(gone, None))
             if self.raw.is_open:
                 self.raw.close()
             await gone
@@ -103,3 +115,8 @@ class Channel:
         watchers, self._watchers = self._watchers, []
         for watcher in watchers:
             watcher(reason)
+
+
+def _settle(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)

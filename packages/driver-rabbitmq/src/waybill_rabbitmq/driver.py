@@ -236,8 +236,8 @@ class RabbitMQDriver:
     async def diagnose(self) -> Sequence[Note]:
         server = self._open_server
         lost = await self._ask("diagnose", look.count(server, server.names.unroutable))
-        link = server.sending.now
-        return list(notes(server.version, self.options, lost, None if link is None else link.blocked))
+        blocked = None if server.sending.now is None else server.sending.now.blocked
+        return list(notes(server.version, self.options, lost, server.names.unroutable, blocked))
 
     # ---------------------------------------------------------------------------------------------------
 

@@ -181,6 +181,10 @@ def _fault(error: Exception) -> tuple[_Fault, str]:
         if code is not None:
             text = str(getattr(cause, "reply_text", ""))
             return _of_reply(code, text, whole=isinstance(cause, exceptions.ConnectionClosed)), f"{code} {text}"
+        if isinstance(cause, exceptions.ProbableAuthenticationError | exceptions.ProbableAccessDeniedError):
+            # pika guesses by the moment at which the connection ended; the server's own words are in the text, if any.
+            words = {"ACCESS_REFUSED": _LOGIN, "NOT_ALLOWED": _VHOST}
+            return next((fault for word, fault in words.items() if word in str(cause)), _LOST), _detail(cause)
     for cause in causes:
         for kind, fault in _BY_CLASS.items():
             if isinstance(cause, kind):
@@ -193,9 +197,7 @@ _BY_CLASS: Final[dict[type[BaseException], _Fault]] = {
     RefusedError: _FULL,
     UnroutableError: _UNROUTABLE,
     UnansweredError: _SLOW,
-    exceptions.ProbableAuthenticationError: _LOGIN,
     exceptions.AuthenticationError: _LOGIN,
-    exceptions.ProbableAccessDeniedError: _VHOST,
     exceptions.IncompatibleProtocolError: _PROTOCOL,
     exceptions.StreamLostError: _LOST,
     exceptions.AMQPHeartbeatTimeout: _LOST,

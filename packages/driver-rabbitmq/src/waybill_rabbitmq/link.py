@@ -95,7 +95,8 @@ class Link:
             return
         if raw.is_open or raw.is_closing:
             # There is no public way to hang up on a server that stands still: a goodbye waits for its answer.
-            raw._terminate_stream(LostError("given up", sent=True))  # noqa: SLF001
+            hang_up = raw._terminate_stream  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
+            hang_up(LostError("given up", sent=True))
         else:
             raw.close()
 
@@ -116,10 +117,13 @@ class Link:
     def _on_close(self, _: Connection, reason: BaseException) -> None:
         self.ended = reason if isinstance(reason, Exception) else LostError(str(reason), sent=True)
         self._flowing.set()
-        for waiting in (self._opened, *self._opening):
-            if not waiting.done():
-                waiting.set_exception(self.ended if waiting is self._opened else LostError(str(reason), sent=False))
-                waiting.exception()
+        if not self._opened.done():
+            self._opened.set_exception(self.ended)
+            self._opened.exception()  # who waits for it sees it; if nobody does, that is no fault
+        for made in self._opening:
+            if not made.done():
+                made.set_exception(LostError(str(reason), sent=False))
+                made.exception()
         if not self._over.done():
             self._over.set_result(None)
 

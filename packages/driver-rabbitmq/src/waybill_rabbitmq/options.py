@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal
@@ -10,6 +11,7 @@ from typing import Final, Literal
 from waybill.errors import ConfigurationError
 
 _PREFIX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}|")
+_MOST_PRIORITY: Final = 9
 _MOST_PREFETCH: Final = 65_535
 _MOST_LEVELS: Final = 40
 _LONGEST_TTL: Final = timedelta(milliseconds=2**45)
@@ -56,34 +58,46 @@ class RabbitMQOptions:
     """Whether the server's certificate is verified."""
 
     def __post_init__(self) -> None:
+        for wrong, told in self._mistakes():
+            if wrong:
+                raise ConfigurationError(f"rabbitmq: {told}")
+
+    def _mistakes(self) -> Iterator[tuple[bool, str]]:
+        """What could be wrong with them, and whether it is."""
         for name in ("timeout", "delay_unit", "consumer_timeout"):
             value = getattr(self, name)
-            if value is not None and value < timedelta(milliseconds=1):
-                raise ConfigurationError(f"rabbitmq: {name} must be longer than nothing, for example {name}=10s")
-        if self.heartbeat < timedelta(seconds=1):
-            raise ConfigurationError("rabbitmq: heartbeat is at least 1s, for example heartbeat=60s")
-        if not _PREFIX.fullmatch(self.prefix):
-            raise ConfigurationError(
-                f"rabbitmq: prefix={self.prefix!r} must be up to 64 letters, digits, '_', '.' or '-', "
-                "the first a letter or digit"
-            )
-        if self.delivery_limit < 1:
-            raise ConfigurationError(
-                f"rabbitmq: delivery_limit={self.delivery_limit} must be at least 1: older servers drop jobs at 0 or -1"
-            )
-        if not 0 <= self.max_priority <= 9:
-            raise ConfigurationError(f"rabbitmq: max_priority={self.max_priority} must be from 0 (none) to 9")
-        if self.max_priority and self.queue_type == "quorum":
-            raise ConfigurationError(
-                "rabbitmq: max_priority needs queue_type=classic: quorum queues keep no strict order of priorities"
-            )
-        if not 0 <= self.prefetch <= _MOST_PREFETCH:
-            raise ConfigurationError(f"rabbitmq: prefetch={self.prefetch} must be from 0 (no limit) to {_MOST_PREFETCH}")
-        if not 1 <= self.delay_levels <= _MOST_LEVELS or self.delay_unit * 2 ** (self.delay_levels - 1) > _LONGEST_TTL:
-            raise ConfigurationError(
-                f"rabbitmq: delay_levels={self.delay_levels} must be from 1 to {_MOST_LEVELS}, and fewer for long units"
-            )
-        if self.delay_unit % timedelta(milliseconds=1):
-            raise ConfigurationError("rabbitmq: delay_unit must be whole milliseconds, for example delay_unit=100ms")
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ConfigurationError("rabbitmq: tls_cert and tls_key go together: give both, or neither")
+            short = value is not None and value < timedelta(milliseconds=1)
+            yield short, f"{name} must be longer than nothing, for example {name}=10s"
+        yield self.heartbeat < timedelta(seconds=1), "heartbeat is at least 1s, for example heartbeat=60s"
+        yield (
+            not _PREFIX.fullmatch(self.prefix),
+            f"prefix={self.prefix!r} must be up to 64 letters, digits, '_', '.' or '-', the first a letter or digit",
+        )
+        yield (
+            self.delivery_limit < 1,
+            f"delivery_limit={self.delivery_limit} must be at least 1: older servers drop jobs at 0 or -1",
+        )
+        yield (
+            not 0 <= self.max_priority <= _MOST_PRIORITY,
+            f"max_priority={self.max_priority} must be from 0 (none) to {_MOST_PRIORITY}",
+        )
+        yield (
+            self.max_priority > 0 and self.queue_type == "quorum",
+            "max_priority needs queue_type=classic: quorum queues keep no strict order of priorities",
+        )
+        yield (
+            not 0 <= self.prefetch <= _MOST_PREFETCH,
+            f"prefetch={self.prefetch} must be from 0 (no limit) to {_MOST_PREFETCH}",
+        )
+        yield (
+            not 1 <= self.delay_levels <= _MOST_LEVELS or self.delay_unit > _LONGEST_TTL / 2 ** (self.delay_levels - 1),
+            f"delay_levels={self.delay_levels} must be from 1 to {_MOST_LEVELS}, and fewer for long units",
+        )
+        yield (
+            bool(self.delay_unit % timedelta(milliseconds=1)),
+            "delay_unit must be whole milliseconds, for example delay_unit=100ms",
+        )
+        yield (
+            (self.tls_cert is None) != (self.tls_key is None),
+            "tls_cert and tls_key go together: give both, or neither",
+        )

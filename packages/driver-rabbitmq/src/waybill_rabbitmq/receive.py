@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ class Receiving:
         self._taps: dict[str, Tap] = {}
         self._opening: dict[str, asyncio.Task[Tap]] = {}
         self._waiters: dict[asyncio.Future[None], Sequence[str]] = {}
+        self._demand: dict[str, int] = {}
         self._resting: dict[str, asyncio.TimerHandle] = {}
         self._errands: set[asyncio.Task[Any]] = set()
 
@@ -49,18 +50,41 @@ class Receiving:
         names = tuple(dict.fromkeys(queues))
         if limit < 1 or not names:
             return []
-        if all(name in self._taps for name in names):
-            found = self._take(names, limit)
-            if found:
-                return found
         end = asyncio.get_running_loop().time() + wait.total_seconds()
-        await self._server.within(self._server.receiving, self._look(names, limit))
-        found = self._take(names, limit)
-        if found or wait <= ZERO:
+        found = self._take(names, limit) if self._all_open(names) else []
+        if found:
             return found
-        return await self._wait(names, limit, end)
+        with self._wanting(names, limit):
+            if wait <= ZERO or not self._all_open(names):
+                await self._server.within(self._server.receiving, self._look(names, limit))
+                found = self._take(names, limit)
+            return found or await self._wait(names, limit, end)
 
     # -- looking and waiting ---------------------------------------------------------------------------
+
+    def _all_open(self, names: Sequence[str]) -> bool:
+        """Whether each of these queues pushes what comes."""
+        return all(name in self._taps and self._taps[name].consuming for name in names)
+
+    @contextlib.contextmanager
+    def _wanting(self, names: Sequence[str], limit: int) -> Iterator[None]:
+        """Messages are waited for."""
+        for name in names:
+            self._demand[name] = self._demand.get(name, 0) + limit
+        try:
+            yield
+        finally:
+            for name in names:
+                self._demand[name] -= limit
+                if not self._demand[name]:
+                    del self._demand[name]
+                if name in self._taps:
+                    self._touch(self._taps[name])
+            self._ring(names)
+
+    def wanted(self, queue: str) -> int:
+        """How many of a queue's messages are waited for now."""
+        return self._demand.get(queue, 0)
 
     async def _look(self, names: Sequence[str], limit: int) -> None:
         """Have what is there come in, earlier queues first, and no more than *limit* of it."""
@@ -72,33 +96,24 @@ class Receiving:
             room -= min(room, len(tap.parked))
             if not room:
                 break
-        for tap in taps:
-            self._touch(tap)
 
     async def _wait(self, names: Sequence[str], limit: int, end: float) -> list[Delivery]:
         loop = asyncio.get_running_loop()
-        taps = [self._taps[name] for name in names if name in self._taps]
-        for tap in taps:
-            tap.demand += limit
-        try:
-            for tap in taps:
-                if not tap.consuming:
-                    await self._server.within(self._server.receiving, tap.widen(limit))
-            while True:
-                found = self._take(names, limit)
-                left = end - loop.time()
-                if found or left <= 0:
-                    return found
-                starved = any(tap.starved for tap in taps)
-                await self._hear(names, min(left, _STARVING) if starved else left)
-                for tap in taps:
-                    if starved and tap.starved and not tap.parked:
-                        await self._server.within(self._server.receiving, tap.widen(tap.demand))
-        finally:
-            for tap in taps:
-                tap.demand -= limit
-                self._touch(tap)
-            self._ring(names)
+        for name in names if end > loop.time() else ():
+            tap = self._taps.get(name)
+            if tap is not None and not tap.consuming:
+                await self._server.within(self._server.receiving, tap.widen(limit))
+        while True:
+            found = self._take(names, limit)
+            left = end - loop.time()
+            if found or left <= 0:
+                return found
+            taps = [self._taps[name] for name in names if name in self._taps]
+            starved = [tap for tap in taps if tap.starved]
+            await self._hear(names, min(left, _STARVING) if starved else left)
+            for tap in starved:
+                if tap.starved and not tap.parked:
+                    await self._server.within(self._server.receiving, tap.widen(self.wanted(tap.queue)))
 
     async def _hear(self, names: Sequence[str], seconds: float) -> None:
         """Until something may have come.
@@ -120,7 +135,7 @@ class Receiving:
         """Let the first who waits for one of these queues look, if there is something to see."""
         for name in names:
             tap = self._taps.get(name)
-            if tap is None or not (tap.parked or (tap.demand and tap.starved)):
+            if tap is None or not (tap.parked or tap.starved):
                 continue
             for heard, wanted in self._waiters.items():
                 if name in wanted and not heard.done():
@@ -146,7 +161,7 @@ class Receiving:
         await topology.queue(queue)
         link = await server.receiving.link()
         channel = await link.channel()
-        tap = Tap(channel, server.names.queue(queue), queue, self._arrived, server.options.prefetch)
+        tap = Tap(channel, server.names.queue(queue), queue, self, server.options.prefetch)
         channel.watch(lambda reason: self._ended(tap, reason))
         return tap
 
@@ -168,13 +183,14 @@ class Receiving:
             if tap.queue in wanted and not heard.done():
                 heard.set_exception(lost)
 
-    def _arrived(self, held: Held) -> None:
+    def arrived(self, held: Held) -> None:
+        """A message has come in."""
         rest = rest_of(held.properties, datetime.now(UTC))
         if rest > ZERO:
             self._spawn(self._send_round(held, rest))
             return
         held.tap.park(held)
-        if held.tap.demand:
+        if self.wanted(held.tap.queue):
             self._ring((held.tap.queue,))
         else:
             self._touch(held.tap)
@@ -199,22 +215,22 @@ class Receiving:
         timer = self._resting.pop(tap.queue, None)
         if timer is not None:
             timer.cancel()
-        if not tap.demand and (tap.credit or tap.parked) and not self._server.closing:
+        if not self.wanted(tap.queue) and (tap.credit or tap.parked) and not self._server.closing:
             later = asyncio.get_running_loop().call_later(_LINGER, lambda: self._spawn(self._rest(tap)))
             self._resting[tap.queue] = later
 
     def settled(self, held: Held) -> None:
         """A delivery is settled, so that another may be pushed."""
         held.tap.settled(held)
-        if not held.tap.demand and held.tap.queue not in self._resting:
+        if not self.wanted(held.tap.queue) and held.tap.queue not in self._resting:
             self._touch(held.tap)
 
     async def _rest(self, tap: Tap) -> None:
         """Nobody waits any more: have nothing pushed, and give back what nobody has taken."""
         self._resting.pop(tap.queue, None)
-        if not tap.demand:
+        if not self.wanted(tap.queue):
             await tap.rest()
-        while tap.parked and not tap.demand:
+        while tap.parked and not self.wanted(tap.queue):
             back = tap.take(len(tap.parked))
             # The server counts what goes back as a failed delivery. Once does no harm, and keeps its place in the
             # queue; another time it goes back as a copy, whose count is as it was.

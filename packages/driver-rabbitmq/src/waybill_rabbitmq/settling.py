@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from .channel import Channel
 
@@ -16,10 +16,15 @@ class _Group:
 
 
 class Settling:
-    """What was pushed over a channel, and is to be acked or given back."""
+    """What was pushed over a channel, and is to be acked or given back.
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    Args:
+        channel: the channel.
+        before: called before anything is sent.
+    """
+
+    def __init__(self, channel: Channel, before: Callable[[], Awaitable[None]]) -> None:
+        self._channel, self._before = channel, before
         self._open: dict[int, None] = {}
         """Places, in the order in which they came."""
         self._group: _Group | None = None
@@ -62,6 +67,7 @@ class Settling:
         while self._group is not None:
             group, self._group = self._group, None
             try:
+                await self._before()
                 self._write(group)
                 await self._channel.barrier()
             except Exception as error:

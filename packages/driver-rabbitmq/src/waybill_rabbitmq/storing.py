@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from waybill.driver import Due
 from waybill.envelope import Message
@@ -12,11 +13,13 @@ from waybill.errors import DeadReason, WaybillError
 from waybill.timing import ZERO
 
 from .delays import way
-from .failures import EXPECTED, UnroutableError, is_missing
+from .failures import EXPECTED, RefusedError, UnroutableError, is_missing
 from .names import Names
 from .publisher import Parcel
 from .records import to_dead_letter, to_letter
 from .server import Server
+
+_ELECTION: Final = 0.3  # seconds
 
 
 class Order(NamedTuple):
@@ -52,14 +55,14 @@ async def store(server: Server, orders: Sequence[Order]) -> list[Exception | Non
     """What became of each, None being well: a foreign error, or Waybill's."""
     end = server.deadline()
     outcomes = await _send(server, orders, end)
-    if server.options.declare == "create":
-        # A queue that was deleted since it was made is made anew.
-        again = [number for number, outcome in enumerate(outcomes) if _was_missing(outcome)]
-        if again:
-            for number in again:
-                server.forget(orders[number].queue)
-            for number, outcome in zip(again, await _send(server, [orders[each] for each in again], end), strict=True):
-                outcomes[number] = outcome
+    again = [number for number, outcome in enumerate(outcomes) if _may_be_sent_again(server, outcome)]
+    if again:
+        for number in again:
+            server.forget(orders[number].queue)
+        if any(isinstance(outcomes[number], RefusedError) for number in again):
+            await asyncio.sleep(_ELECTION)
+        for number, outcome in zip(again, await _send(server, [orders[each] for each in again], end), strict=True):
+            outcomes[number] = outcome
     return outcomes
 
 
@@ -99,9 +102,13 @@ def _unsent(error: Any) -> Exception:
     return failed
 
 
-def _was_missing(outcome: Exception | None) -> bool:
+def _may_be_sent_again(server: Server, outcome: Exception | None) -> bool:
+    """Whether it is certain that nothing was stored, and likely that it is now.
+
+    A queue that was deleted since it was made is made anew; one that elects its leader, as a new one does, has refused.
+    """
     if outcome is None or getattr(outcome, "sent", False):
         return False
-    return isinstance(outcome, UnroutableError) or is_missing(outcome)
-
-
+    if isinstance(outcome, RefusedError):
+        return True
+    return server.options.declare == "create" and (isinstance(outcome, UnroutableError) or is_missing(outcome))

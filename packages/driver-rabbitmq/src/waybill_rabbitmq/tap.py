@@ -1,11 +1,10 @@
-"""One queue's messages as they are pushed to this process: what has come and nobody has taken, and how many may come."""
+"""One queue's messages as they are pushed to this process: what nobody has taken yet, and how many more may come."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from pika import BasicProperties, spec
 
@@ -17,6 +16,18 @@ _ARRIVING: Final = 0.1
 """Seconds that messages may be on their way which the server has counted as there; another may get them."""
 
 
+class Receivers(Protocol):
+    """Those who draw from a tap."""
+
+    def wanted(self, queue: str) -> int:
+        """How many of a queue's messages are waited for now."""
+        ...
+
+    def arrived(self, held: Held) -> None:
+        """A message has come in: it is parked, or taken care of otherwise."""
+        ...
+
+
 class Tap:
     """A channel with at most one consumer that is open.
 
@@ -24,20 +35,18 @@ class Tap:
         channel: its own.
         name: the queue's, on the server.
         queue: the queue's, as jobs have it.
-        arrived: called with each message that has come; it parks the message, or takes care of it otherwise.
+        receivers: those it is for.
         most: the most messages that may be pushed and not settled; 0: any number.
     """
 
-    def __init__(self, channel: Channel, name: str, queue: str, arrived: Callable[[Held], None], most: int) -> None:
+    def __init__(self, channel: Channel, name: str, queue: str, receivers: Receivers, most: int) -> None:
         self.channel, self.name, self.queue = channel, name, queue
         self.epoch = new_epoch()
-        self.settling = Settling(channel)
+        self.settling = Settling(channel, self._before_settling)
         self.parked: deque[Held] = deque()
-        self.demand = 0
-        """How many messages the receivers wait for that wait now."""
         self.outstanding = 0
         """Messages that have come and are not settled."""
-        self._arrived, self._most = arrived, most
+        self._receivers, self._most = receivers, most
         self._tag: str | None = None
         self._prefetch = 0
         self._consumer = 0
@@ -61,7 +70,8 @@ class Tap:
     @property
     def starved(self) -> bool:
         """Whether far less may come than is waited for."""
-        return self.credit * 2 < (min(self.demand, self._most) if self._most else self.demand)
+        wanted = self._receivers.wanted(self.queue)
+        return self.credit * 2 < (min(wanted, self._most) if self._most else wanted)
 
     async def widen(self, number: int) -> None:
         """Have so many more pushed, beside what is out."""
@@ -82,6 +92,11 @@ class Tap:
         """Have nothing more pushed."""
         async with self._changing:
             await self._stop()
+
+    async def _before_settling(self) -> None:
+        # Each message that is settled lets the server push another one, and it would come for nobody.
+        if self._tag is not None and not self._receivers.wanted(self.queue):
+            await self.rest()
 
     async def _stop(self) -> None:
         if self._tag is not None:
@@ -126,7 +141,7 @@ class Tap:
         self.settling.came(place)
         self.outstanding += 1
         self._through_consumer += 1
-        self._arrived(held)
+        self._receivers.arrived(held)
 
     def park(self, held: Held) -> None:
         """Keep it for whoever takes it."""

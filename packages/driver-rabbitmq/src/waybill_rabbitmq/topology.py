@@ -61,9 +61,8 @@ class Topology:
         known.result()
 
     def _drop_failed(self, name: str, done: asyncio.Future[None]) -> None:
-        if done.cancelled() or done.exception() is not None:
-            if self._known.get(name) is done:
-                del self._known[name]
+        if (done.cancelled() or done.exception() is not None) and self._known.get(name) is done:
+            del self._known[name]
 
     async def _open_channel(self) -> Channel:
         async with self._opening:
