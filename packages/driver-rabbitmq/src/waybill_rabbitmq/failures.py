@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from pika import exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from waybill.driver import Delivery
 from waybill.envelope import Message
@@ -110,6 +111,7 @@ _UNROUTABLE: Final = _Fault(
 
 EXPECTED: Final = (
     exceptions.AMQPError,
+    AMQPConnectorException,
     OSError,
     LostError,
     UnansweredError,
@@ -185,7 +187,7 @@ def _fault(error: Exception) -> tuple[_Fault, str]:
             # pika guesses by the moment at which the connection ended; the server's own words are in the text, if any.
             words = {"ACCESS_REFUSED": _LOGIN, "NOT_ALLOWED": _VHOST}
             return next((fault for word, fault in words.items() if word in str(cause)), _LOST), _detail(cause)
-    for cause in causes:
+    for cause in reversed(causes):  # the innermost says it best
         for kind, fault in _BY_CLASS.items():
             if isinstance(cause, kind):
                 return fault, _detail(cause)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import logging
+from typing import Any, Final
 
 from pika import ConnectionParameters
 from pika.adapters.asyncio_connection import AsyncioConnection
@@ -12,6 +13,8 @@ from pika.connection import Connection
 
 from .channel import Channel
 from .failures import LostError
+
+_pikas_logger: Final = logging.getLogger("pika")
 
 
 class Link:
@@ -35,6 +38,9 @@ class Link:
         Raises:
             pika.exceptions.AMQPError, OSError: it was refused, or nobody is there.
         """
+        if _pikas_logger.level == logging.NOTSET:
+            # It logs each lost connection a dozen times; whoever calls us is told once, by an error.
+            _pikas_logger.setLevel(logging.CRITICAL)
         self._raw = AsyncioConnection(
             self._parameters,
             on_open_callback=self._on_open,
