@@ -73,6 +73,7 @@ async def survive(
                     events.outages.append((gone, time.time()))
                 events.killed.add(await crew.replace_one(ledger))
             await feeding
+            crew.revive()
             await until_all_is_done(driver, queue, ledger, events)
         if isinstance(driver, ReadsDeadLetters):
             assert not (await driver.list_dead(queue)).entries
@@ -103,14 +104,21 @@ class Crew:
     async def replace_one(self, ledger: Ledger) -> int:
         """Kill one that has begun something; its number."""
         end = time.monotonic() + PATIENCE
-        while not (busy := [each for each in self._members if each.pid in ledger.read().working]):
+        while not (
+            busy := [each for each in self._members if each.poll() is None and each.pid in ledger.read().working]
+        ):
             assert time.monotonic() < end, "no worker begins anything"
+            self.revive()
             await asyncio.sleep(0.05)
         victim = random.choice(busy)
         victim.send_signal(signal.SIGKILL)
         await asyncio.to_thread(victim.wait)
         self._members[self._members.index(victim)] = self._start()
         return victim.pid
+
+    def revive(self) -> None:
+        """Start those anew that have ended by themselves, as a supervisor does: one that finds no server cannot start."""
+        self._members = [each if each.poll() is None else self._start() for each in self._members]
 
     async def dismiss(self) -> None:
         for each in self._members:

@@ -45,7 +45,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs: dict[str, list[Run]] = defaultdict(list)
-        self._open: dict[tuple[str, str, str], Run] = {}
+        self._open: dict[tuple[str, str, str], list[Run]] = defaultdict(list)  # several, if it was stored twice
         self._read = 0
 
     def read(self) -> Ledger:
@@ -58,10 +58,11 @@ class Ledger:
             for line in lines.decode().splitlines():
                 what, job_id, attempt, pid, at = line.split()
                 if what == "start":
-                    run = self._open[job_id, attempt, pid] = Run(int(attempt), int(pid), float(at))
+                    run = Run(int(attempt), int(pid), float(at))
+                    self._open[job_id, attempt, pid].append(run)
                     self.runs[job_id].append(run)
                 else:
-                    self._open.pop((job_id, attempt, pid)).ended = float(at)
+                    self._open[job_id, attempt, pid].pop(0).ended = float(at)
         return self
 
     @property

@@ -100,7 +100,11 @@ async def test_a_timeout_around_receive_loses_nothing(bench: Bench) -> None:
                 for each in await bench.driver.receive(queue, limit=3, wait=LONG):
                     found.append(each.message.id)
                     await bench.driver.ack(each)
-    if bench.claims.lease is not None:
+    # A round that ended while it acked has let go of what else it had received.
+    if bench.claims.lease is None:
+        await bench.driver.close()
+        bench.driver = await bench.open()
+    else:
         await bench.pass_time(bench.lease)
     rest = await bench.receive(queue, limit=20, within=timedelta(seconds=1)) if len(set(found)) < 20 else []
     assert {*found, *ids(rest)} == set(sent), "a timeout has lost messages"

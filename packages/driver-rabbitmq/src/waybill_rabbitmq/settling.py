@@ -1,0 +1,95 @@
+"""Acks of one channel, grouped: each group is followed by a question, as its answer proves that they were heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from .channel import Channel
+
+
+class _Group:
+    def __init__(self) -> None:
+        self.done: set[int] = set()
+        self.back: list[int] = []
+        self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Settling:
+    """What was pushed over a channel, and is to be acked or given back.
+
+    Args:
+        channel: the channel.
+        before: called before anything is sent.
+    """
+
+    def __init__(self, channel: Channel, before: Callable[[], Awaitable[None]]) -> None:
+        self._channel, self._before = channel, before
+        self._open: dict[int, None] = {}
+        """Places, in the order in which they came."""
+        self._group: _Group | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    def came(self, place: int) -> None:
+        """A message has come in."""
+        self._open[place] = None
+
+    async def done(self, places: Sequence[int]) -> None:
+        """Ack.
+
+        Raises:
+            LostError: the channel ended; it may have happened.
+        """
+        group = self._collect()
+        group.done.update(places)
+        await asyncio.shield(group.heard)
+
+    async def back(self, places: Sequence[int]) -> None:
+        """Give back, each to its place in the queue; the server counts that as a delivery.
+
+        Raises:
+            LostError: the channel ended; then it has happened anyway.
+        """
+        group = self._collect()
+        group.back += places
+        await asyncio.shield(group.heard)
+
+    def _collect(self) -> _Group:
+        self._channel.check()
+        if self._group is None:
+            self._group = _Group()
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._write_groups())
+        return self._group
+
+    async def _write_groups(self) -> None:
+        # While an answer is on its way the next group gathers, so that a busy channel asks seldom.
+        while self._group is not None:
+            group, self._group = self._group, None
+            try:
+                await self._before()
+                self._write(group)
+                await self._channel.barrier()
+            except Exception as error:
+                group.heard.set_exception(error)
+                group.heard.exception()
+            else:
+                group.heard.set_result(None)
+
+    def _write(self, group: _Group) -> None:
+        self._channel.check()
+        raw = self._channel.raw
+        for place in group.back:
+            del self._open[place]
+            raw.basic_nack(place, requeue=True)
+        last = 0
+        for place in self._open:  # all up to the last one that has none before it which is still out
+            if place not in group.done:
+                break
+            last = place
+        if last:
+            raw.basic_ack(last, multiple=True)
+        for place in sorted(group.done):
+            del self._open[place]
+            if place > last:
+                raw.basic_ack(place)
