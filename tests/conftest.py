@@ -36,6 +36,7 @@ def blockbuster():
     """Raises BlockingError where a package of ours blocks the event loop; tests themselves may."""
     with blockbuster_ctx(PACKAGES) as guard:
         allow_locks(guard)
+        allow_zones(guard)
         yield guard
 
 
@@ -43,6 +44,12 @@ def allow_locks(guard):
     """A lock that is held for microseconds may be contended: that is chance, not a fault."""
     guard.functions["threading.Lock.acquire"].deactivate()
     guard.functions["threading.Lock.acquire_lock"].deactivate()
+
+
+def allow_zones(guard):
+    """A time zone's rules are one small file, which the standard library reads once."""
+    for each in guard.functions.values():
+        each.can_block_in("waybill/schedules/zones.py", "zone")
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,14 @@ from waybill_sqlite.harness import SqliteHarness
 
 from . import mutants
 from .kit import CASES, ClassHarness, verdict
-from .mutants.core import FAULTS
+from .mutants.core import FAULTS as FAULTS_OF_THE_CORE
+from .mutants.schedules import FAULTS as FAULTS_OF_SCHEDULES
 from .simulated import LinkedDriver, LinkedHarness
 
 for module in pkgutil.iter_modules(mutants.__path__, f"{mutants.__name__}."):
     importlib.import_module(module.name)
 
+FAULTS = [*FAULTS_OF_THE_CORE, *FAULTS_OF_SCHEDULES]
 KILLS = [
     pytest.param(kind, case, id=f"{kind.__name__}-{case}") for kind, found in mutants.MUTANTS.items() for case in found
 ]

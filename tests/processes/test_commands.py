@@ -224,3 +224,27 @@ def test_a_worker_does_not_start_on_a_broker_that_does_not_fit(waybill, home, ap
     assert result.returncode == code
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_schedule_is_made_listed_and_cancelled(said, waybill):
+    made = said("enqueue", "note", '{"text": "x"}', *APP, "--cron", "0 9 * * MON-FRI", "--tz", "Europe/Berlin",
+                "--schedule-id", "mornings", "--json")  # fmt: skip
+    assert (made["schedule_id"], made["recurring"], made["status"]) == ("mornings", True, "scheduled")
+    assert made["next_run_at"] == made["scheduled_at"]
+    [listed] = said("schedules", "list", *APP, "--json")
+    assert (listed["schedule_id"], listed["job_name"], listed["payload"]) == ("mornings", "note", {"text": "x"})
+    assert (listed["schedule"]["cron"], listed["schedule"]["tz"]) == ("0 9 * * MON-FRI", "Europe/Berlin")
+    told = said("schedules", "list", *APP)
+    assert "mornings" in told
+    assert "0 9 * * MON-FRI Europe/Berlin" in told
+    assert said("schedules", "cancel", "mornings", *APP, "--yes", "--json") == {
+        "schedule_id": "mornings", "stopped": True,
+    }  # fmt: skip
+    assert said("schedules", "list", *APP, "--all") == "no schedules\n"
+    gone = waybill("schedules", "cancel", "mornings", *APP, "--yes")
+    assert (gone.returncode, gone.stderr) == (1, "error: there is no schedule 'mornings'\n")
+
+
+def test_a_schedule_is_told_to_a_person(said):
+    told = said("enqueue", "note", '{"text": "x"}', *APP, "--cron", "0 9 * * *", "--schedule-id", "s")
+    assert told.startswith("schedule s on work runs next at ")

@@ -33,6 +33,7 @@ from .errors import (
     EnqueueValueError,
     InvalidJobPayloadError,
     InvalidQueueNameError,
+    InvalidScheduleError,
     JobError,
     JobTimeoutError,
     LeaseLostError,
@@ -47,12 +48,14 @@ from .errors import (
 )
 from .hooks import JobExecution, hookimpl
 from .jobs.context import JobContext
-from .jobs.define import define_job, job
+from .jobs.define import define_job, define_periodic_job, job
 from .jobs.job import Call, Job
 from .jobs.options import JobOptions, Unique
 from .jobs.registry import JobModule, JobRegistry
 from .result import BatchResult, EnqueueFailure, EnqueueResult
 from .retry import Retry
+from .schedules.entry import ScheduleEntry
+from .schedules.schedule import Schedule
 from .sending.service import JobService
 
 if TYPE_CHECKING:
@@ -94,6 +97,7 @@ __all__ = [
     "EnqueueValueError",
     "InvalidJobPayloadError",
     "InvalidQueueNameError",
+    "InvalidScheduleError",
     "Job",
     "JobContext",
     "JobError",
@@ -112,6 +116,8 @@ __all__ = [
     "QueueStats",
     "Retry",
     "RetryExhaustedError",
+    "Schedule",
+    "ScheduleEntry",
     "Session",
     "TransientJobError",
     "Unique",
@@ -124,6 +130,7 @@ __all__ = [
     "Worker",
     "claims",
     "define_job",
+    "define_periodic_job",
     "hookimpl",
     "job",
     "open_driver",

@@ -88,6 +88,8 @@ class Envelope(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     max_attempts: int | None = None
     parent_id: str | None = None
     session: Session | None = None
+    schedule_id: str | None = None
+    scheduled_for: datetime | None = None
 
 
 _envelope: Final = msgspec.json.Decoder(Envelope)

@@ -5,6 +5,7 @@
         DriverNotFoundError
         UnsupportedError
         DuplicateJobNameError
+        InvalidScheduleError            (also ValueError)
       EnqueueError                      what every sending verb raises, whatever else it is
         InvalidJobPayloadError
         PayloadTooLargeError
@@ -82,6 +83,10 @@ class UnsupportedError(ConfigurationError):
     def __init__(self, message: str, problems: Iterable[str] = ()) -> None:
         self.problems = tuple(problems)
         super().__init__(message)
+
+
+class InvalidScheduleError(ConfigurationError, ValueError):
+    """A schedule's parts are malformed or do not fit together."""
 
 
 class DuplicateJobNameError(ConfigurationError):

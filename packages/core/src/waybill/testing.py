@@ -17,6 +17,7 @@ from .jobs.job import Job
 from .jobs.payload import PayloadError, Schema
 from .jobs.registry import as_job
 from .running.worker import Worker
+from .sending.books import Books
 from .sending.broker import Source
 from .sending.service import JobService
 from .timing import ZERO, Duration, Moment, Timer, parse_duration, parse_moment
@@ -181,9 +182,10 @@ def _memory_driver(service: JobService) -> MemoryDriver:
 @contextlib.contextmanager
 def use_driver(service: JobService, driver: Source) -> Iterator[JobService]:
     """Let an application's service use another driver for a while, for every queue; its own stays connected."""
-    before = {name: getattr(service, name) for name in ("clock", "rules", "broker", "brokers")}
+    before = {name: getattr(service, name) for name in ("clock", "rules", "broker", "brokers", "books")}
     service.swap_driver(driver)
     service.brokers = {}
+    service.books = Books(service, None)
     try:
         yield service
     finally:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import dead, doctor, drivers, enqueue, jobs, queues, worker
+from . import dead, doctor, drivers, enqueue, jobs, queues, schedules, worker
 from .demo import command as demo
 from .failures import exit_code_of
 from .output import say
@@ -44,6 +44,12 @@ about_the_dead: dict[str, Callable[..., None]] = {
 }
 for name, verb in about_the_dead.items():
     dead_letters.command(name)(takes_settings(verb))
+
+recurrences = typer.Typer(help="What runs by itself: list or cancel schedules.")
+app.add_typer(recurrences, name="schedules")
+about_schedules: dict[str, Callable[..., None]] = {"list": schedules.list_schedules, "cancel": schedules.cancel}
+for name, verb in about_schedules.items():
+    recurrences.command(name)(takes_settings(verb))
 
 
 @app.callback(invoke_without_command=True)

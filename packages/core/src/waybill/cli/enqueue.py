@@ -13,8 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import InvalidScheduleError
 from ..jobs.job import At, Call
 from ..result import EnqueueResult
+from ..schedules.schedule import Schedule
 from ..timing import format_moment, parse_duration, parse_moment
 from .application import find_service
 from .failures import CommandError
@@ -30,6 +32,9 @@ def enqueue(
     payload: Annotated[str, typer.Argument(metavar="JSON", help="Its payload; - reads it from stdin.")] = "null",
     delay: Annotated[str | None, typer.Option("--in", metavar="DURATION", help='Run it after "10m", "2h".')] = None,
     at: Annotated[str | None, typer.Option(metavar="MOMENT", help='Run it at "2026-01-31T09:00:00Z".')] = None,
+    cron: Annotated[str | None, typer.Option(metavar="FIELDS", help='Run it each time, at "0 9 * * MON-FRI".')] = None,
+    tz: Annotated[str, typer.Option(metavar="ZONE", help="Of --cron, such as Europe/Berlin.")] = "UTC",
+    schedule_id: Annotated[str | None, typer.Option(help="Of --cron; the same again replaces it.")] = None,
     queue: Annotated[str | None, typer.Option("--queue", "-q", help="In place of the job's own.")] = None,
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="Higher goes first.")] = None,
     retries: Annotated[int | None, typer.Option(min=0, help="How often it may run again.")] = None,
@@ -38,8 +43,9 @@ def enqueue(
     as_json: AsJson = False,
 ) -> None:
     """Send one job. Without --app the payload is not checked, and --queue is needed."""
-    if delay is not None and at is not None:
-        raise typer.BadParameter("it runs after --in or --at, not both")
+    if sum(each is not None for each in (delay, at, cron)) > 1:
+        raise typer.BadParameter("it runs after --in, --at or --cron, one of them")
+    schedule = _schedule(cron, tz, schedule_id)
     due = _delay(delay) if delay is not None else _moment(at) if at is not None else None
     value = _json(sys.stdin.read() if payload == "-" else payload, "JSON")
     notes = None if metadata is None else _json(metadata, "--metadata")
@@ -53,12 +59,18 @@ def enqueue(
     async def send() -> EnqueueResult:
         async with service:
             options = {"queue": queue, "priority": priority, "retries": retries, "job_id": job_id, "metadata": notes}
+            if schedule is not None:
+                return await service.dispatch(job, value, schedule=schedule, schedule_id=schedule_id, **options)
             return await service.send(Call(job, value, due), **options)
 
     result = asyncio.run(send())
     if as_json:
         keys = ("job_id", "message_id", "queue", "status", "scheduled_at")
-        print_json({name: value for name, value in asdict(result).items() if name in keys})
+        more = () if schedule is None else ("recurring", "next_run_at", "schedule_id")
+        print_json({name: value for name, value in asdict(result).items() if name in (*keys, *more)})
+    elif schedule is not None:
+        first = "has finished" if result.next_run_at is None else f"runs next at {format_moment(result.next_run_at)}"
+        say(f"schedule {plain(result.schedule_id)} on {result.queue} {first}")
     else:
         when = "" if result.scheduled_at is None else f", runs at {format_moment(result.scheduled_at)}"
         say(f"{result.status}: {plain(result.job_id)} on {result.queue}{when}")
@@ -77,6 +89,17 @@ def _json(text: str, what: str) -> Any:
         raise typer.BadParameter(
             f"it is not JSON: {error}. Quote it for the shell: '{{...}}'", param_hint=what
         ) from None
+
+
+def _schedule(cron: str | None, tz: str, schedule_id: str | None) -> Schedule | None:
+    if cron is None:
+        if schedule_id is not None or tz != "UTC":
+            raise typer.BadParameter("it belongs to --cron", param_hint="--schedule-id" if schedule_id else "--tz")
+        return None
+    try:
+        return Schedule(cron=cron, tz=tz)
+    except InvalidScheduleError as error:
+        raise typer.BadParameter(str(error), param_hint="--cron") from None
 
 
 def _delay(text: str) -> timedelta:

@@ -92,7 +92,8 @@ class JobContext:
 
     __slots__ = (
         "_log", "_loop", "attempt", "cancelled", "enqueued_at", "job_id", "job_name", "lease_lost",
-        "max_attempts", "metadata", "parent_id", "queue", "service", "services", "session", "shutting_down",
+        "max_attempts", "metadata", "parent_id", "queue", "schedule_id", "scheduled_for", "service", "services",
+        "session", "shutting_down",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +111,8 @@ class JobContext:
         parent_id: str | None,
         services: Any,
         shutting_down: Flag,
+        schedule_id: str | None = None,
+        scheduled_for: datetime | None = None,
     ) -> None:
         self.service = service
         self.job_id = job_id
@@ -121,6 +124,8 @@ class JobContext:
         self.metadata = metadata or _NOTHING
         self.session = session
         self.parent_id = parent_id
+        self.schedule_id = schedule_id
+        self.scheduled_for = scheduled_for
         self.services = services
         self.shutting_down = shutting_down
         self.lease_lost = Flag()

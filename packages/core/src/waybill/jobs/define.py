@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import TypeVar, Unpack
 
+from ..errors import ConfigurationError
+from ..schedules.schedule import Schedule
 from .handler import UNKNOWN
-from .job import Job, payload_type_of, refuse_unnamed
+from .job import Job, payload_type_of, refuse_payload_on_schedule, refuse_unnamed
 from .options import JobOptions, JobOptionsInput
 
 if TYPE_CHECKING:
@@ -79,6 +81,29 @@ def define_job(
     return _define(name, handler, schema, options, sys._getframe(1).f_locals)
 
 
+def define_periodic_job(
+    *, name: str | None = None, handler: Callable[..., Any], schedule: Schedule | None = None, **options: Any
+) -> Job[None, Any]:
+    """Define a job that runs by itself, without a payload.
+
+    Args:
+        name: how messages name it, and the id of its schedule; the function's name by default.
+        handler: `async def` or plain; takes a JobContext or nothing (a payload parameter gets None).
+        schedule: when; workers that have the job fire it. None: something outside sends it by name.
+        options: as for `define_job`, but no schema.
+
+    Raises:
+        ConfigurationError: the handler's shape or an option is refused; the message tells the cure.
+    """
+    if "schema" in options:
+        raise ConfigurationError(
+            f"{name or handler!r}: a periodic job has no payload, so it takes no schema=; "
+            "use define_job(), and dispatch it with the payload and schedule="
+        )
+    given = options if schedule is None else {**options, "schedule": schedule}
+    return _define(name, handler, None, given, {})
+
+
 def _define(
     name: str | None,
     function: Callable[..., Any] | None,
@@ -97,7 +122,8 @@ def _define(
         kind = payload_type_of(made.handler, namespace)
         schema = None if kind is UNKNOWN else kind
     vars(made)["schema"] = schema
-    _ = made.options, made.handler, made.payload_schema
+    _ = made.options, made.handler
+    refuse_payload_on_schedule(made)
     return made
 
 

@@ -15,11 +15,12 @@ from ..envelope import Session
 from ..errors import ConfigurationError, EnqueueConfigurationError, EnqueueError, EnqueueValueError
 from ..result import EnqueueFailure, EnqueueResult
 from ..retry import Retry
+from ..schedules.schedule import Schedule
 from ..timing import Duration, Moment, parse_duration
 from .current import find_service
 from .handler import UNKNOWN, Handler
 from .options import OPTION_NAMES, JobOptions, Unique
-from .payload import Schema
+from .payload import PayloadError, Schema
 
 P = TypeVar("P", default=Any)
 R = TypeVar("R", default=Any)
@@ -36,6 +37,13 @@ class SendOptions(TypedDict, total=False):
     retries: int | None
     metadata: Mapping[str, Any] | None
     session: Session | None
+
+
+class DispatchOptions(SendOptions, total=False):
+    """What `dispatch` takes beside them."""
+
+    schedule: Schedule | None
+    schedule_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,7 @@ class Job(Generic[P, R]):
     dead_letter_queue: str | None = None
     on_invalid: Literal["dead", "retry"] = "dead"
     aliases: Iterable[str] = ()
+    schedule: Schedule | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,7 +95,7 @@ class Job(Generic[P, R]):
         if "schema" not in vars(cls):
             kind = payload_type_of(probe.handler, {**sys._getframe(1).f_locals, **vars(cls)})
             cls.schema = _type_argument(cls) if kind is UNKNOWN else kind
-        _ = probe.payload_schema
+        refuse_payload_on_schedule(probe)
 
     @cached_property
     def options(self) -> JobOptions:
@@ -157,7 +166,7 @@ class Job(Generic[P, R]):
         *,
         delay: Duration | None = ...,
         at: Moment | None = ...,
-        **options: Unpack[SendOptions],
+        **options: Unpack[DispatchOptions],
     ) -> EnqueueResult: ...
     @overload
     async def dispatch(
@@ -166,7 +175,7 @@ class Job(Generic[P, R]):
         *,
         delay: Duration | None = ...,
         at: Moment | None = ...,
-        **options: Unpack[SendOptions],
+        **options: Unpack[DispatchOptions],
     ) -> EnqueueResult: ...
     async def dispatch(
         self,
@@ -174,6 +183,8 @@ class Job(Generic[P, R]):
         *,
         delay: Duration | None = None,
         at: Moment | None = None,
+        schedule: Schedule | None = None,
+        schedule_id: str | None = None,
         **options: Unpack[SendOptions],
     ) -> EnqueueResult:
         """Send it through the running handler's service, the current one, or the only one that knows it.
@@ -181,8 +192,13 @@ class Job(Generic[P, R]):
         Raises:
             EnqueueError: it was not accepted; nothing was sent, unless it is an EnqueueUnknownError.
         """
+        due = _one_time(delay, at)
         service = find_service(self)
-        return await service.send(Call(self, payload, _one_time(delay, at), options))
+        if schedule is None and schedule_id is None:
+            return await service.send(Call(self, payload, due, options))
+        if due is not None:
+            raise EnqueueConfigurationError("a job is sent by a schedule, or at one time, not both. Nothing was sent.")
+        return await service.dispatch(self, payload, schedule=schedule, schedule_id=schedule_id, **options)
 
     async def try_dispatch(self, payload: Any = None, **options: Any) -> EnqueueResult | EnqueueFailure:
         """`dispatch` for code that branches: a falsy EnqueueFailure instead of an exception."""
@@ -199,6 +215,10 @@ class Job(Generic[P, R]):
     # a payload from a literal and refuse a wrong one.
     @classmethod
     def _enqueue_signature(cls, payload: P, **options: Unpack[SendOptions]) -> P:
+        raise AssertionError
+
+    @classmethod
+    def _dispatch_signature(cls, payload: P, **options: Unpack[DispatchOptions]) -> P:
         raise AssertionError
 
     @classmethod
@@ -259,6 +279,24 @@ def _type_argument(cls: type[Job[Any, Any]]) -> Any:
             if not isinstance(kind, typing.TypeVar | TypeVar):
                 return kind
     return getattr(cls, "schema", None)
+
+
+def refuse_payload_on_schedule(job: Job[Any, Any]) -> None:
+    """Make sure that a job which a schedule sends can do without a payload.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    schema = job.payload_schema
+    if job.options.schedule is None:
+        return
+    try:
+        schema.encode(None)
+    except PayloadError:
+        raise ConfigurationError(
+            f"{job.name}: a job that declares a schedule is sent without a payload, and this one needs one; "
+            "dispatch it with the payload and schedule= instead"
+        ) from None
 
 
 def refuse_unnamed(name: object) -> None:

@@ -13,6 +13,7 @@ from ..envelope import UniqueScope
 from ..errors import ConfigurationError
 from ..queues import checked_queue_name
 from ..retry import Retry
+from ..schedules.schedule import Schedule
 from ..timing import Duration, parse_duration
 
 P = TypeVar("P", default=Any, contravariant=True)
@@ -69,6 +70,7 @@ class JobOptionsInput(TypedDict, total=False):
     dead_letter_queue: str | None
     on_invalid: Literal["dead", "retry"]
     aliases: Iterable[str]
+    schedule: Schedule | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ class JobOptions:
     dead_letter_queue: str | None = None
     on_invalid: Literal["dead", "retry"] = "dead"
     aliases: tuple[str, ...] = ()
+    schedule: Schedule | None = None
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> JobOptions:
@@ -152,6 +155,12 @@ def _aliases(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def _schedule(value: Any) -> Schedule:
+    if not isinstance(value, Schedule):
+        raise TypeError(f"schedule is Schedule(cron=…), Schedule(every=…) and the like, not {value!r}")
+    return value
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "queue": checked_queue_name,
     "retry": Retry.parse,
@@ -163,5 +172,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "dead_letter_queue": checked_queue_name,
     "on_invalid": _on_invalid,
     "aliases": _aliases,
+    "schedule": _schedule,
 }
 OPTION_NAMES = frozenset(each.name for each in fields(JobOptions))

@@ -32,6 +32,7 @@ from ..plugins import Hooks
 from ..retry import Retry
 from ..sending.inline import call_in_thread
 from .fate import Again, Dead, Done, Dropped, Fate, Lost, Released, describe, fate_of_failure
+from .instant import Instant
 from .run import Run
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ class Executor:
             reason = DeadReason("undecodable", describe(error), run.delivery.attempt, self._clock.now())
             return await self._failed(Dead(error, reason), self._execution(run, None, None), None, announce=False)
         run.job_name = envelope.job_name
+        if envelope.schedule_id is None:
+            return await self._judge(run, envelope, exact_attempts=exact_attempts)
+        instant = Instant(self._service, run.delivery.message, envelope)
+        if await instant.has_run():
+            return Done()
+        fate = await self._judge(run, envelope, exact_attempts=exact_attempts)
+        await instant.end(fate)
+        return fate
+
+    async def _judge(self, run: Run, envelope: Envelope, *, exact_attempts: bool) -> Fate:
         registered = self._find(envelope.job_name)
         if registered is None or registered.job.handler is None:  # a declaration, sent from here meanwhile
             return await self._unknown(run, envelope)
@@ -196,6 +207,8 @@ class Executor:
             metadata=envelope.metadata,
             session=envelope.session,
             parent_id=envelope.parent_id,
+            schedule_id=envelope.schedule_id,
+            scheduled_for=_aware(envelope.scheduled_for),
             services=self._services,
             shutting_down=self._shutting_down,
         )

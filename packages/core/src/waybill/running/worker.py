@@ -14,6 +14,7 @@ from typing import Any, Final, Self, cast
 from ..driver import Diagnoses
 from ..errors import ConfigurationError
 from ..jobs.context import Flag
+from ..schedules.ticker import Ticker
 from ..sending.broker import Broker
 from ..sending.inline import entered_services
 from ..sending.service import JobService
@@ -22,6 +23,7 @@ from .execute import Executor
 from .lane import Lane
 from .leases import Leases
 from .recycling import Recycling
+from .ticking import tickers_of
 from .watchdog import Watchdog
 
 _logger: Final = logging.getLogger("waybill.worker")
@@ -38,6 +40,7 @@ class Worker:
         threads: how many of these may be plain functions; as many by default.
         grace: how long running jobs may go on once the worker stops.
         max_jobs, max_memory: stop by itself after so many jobs, or at so many resident bytes.
+        schedules: whether it also fires the schedules, beside every other worker that does.
         on_job_start, on_job_complete, ...: single hook functions, see `waybill.hooks`.
     """
 
@@ -51,6 +54,7 @@ class Worker:
         *,
         max_jobs: int | None = None,
         max_memory: int | None = None,
+        schedules: bool = True,
         **functions: Callable[..., Any] | None,
     ) -> None:
         if concurrency < 1 or (threads is not None and threads < 1):
@@ -66,6 +70,8 @@ class Worker:
         self.hooks = service.hooks
         self.stopping = Flag()
         self._lanes: list[Lane] = []
+        self._fires = schedules
+        self._tickers: list[Ticker] = []
         self._feeds: list[asyncio.Task[None]] = []
         self._running: AsyncExitStack | None = None
         self._executor: Executor | None = None
@@ -111,6 +117,8 @@ class Worker:
             before, begun = -1, 0
             while before != begun:  # one broker's jobs may have sent to another's
                 before = begun
+                for ticker in self._tickers:
+                    await ticker.fire_due()
                 for lane in self._lanes:
                     await lane.drain()
                 begun = self._begun()
@@ -120,6 +128,7 @@ class Worker:
 
     def _feed(self) -> list[asyncio.Task[None]]:
         self._feeds = [asyncio.create_task(lane.feed(self._has_had_enough)) for lane in self._lanes]
+        self._feeds += [asyncio.create_task(ticker.run(), name="waybill-schedules") for ticker in self._tickers]
         return self._feeds
 
     def _begun(self) -> int:
@@ -168,6 +177,9 @@ class Worker:
                 stack.push_async_callback(leases.stop)
                 lanes.append(lane)
             self._lanes = lanes
+            self._tickers = [
+                await stack.enter_async_context(each) for each in (await tickers_of(service) if self._fires else ())
+            ]
             watchdog = Watchdog(lambda: [run for lane in lanes for run in lane.held()])
             stack.push_async_callback(asyncio.to_thread, watchdog.stop)
             await self.hooks.fire("worker_start", worker=self)
@@ -238,7 +250,7 @@ class Worker:
             await self._idle_or(asyncio.sleep(_CANCELLATION_SECONDS))
             for lane in self._lanes:
                 await lane.abandon()
-        self._lanes, self._feeds, self._shutdown = [], [], None
+        self._lanes, self._tickers, self._feeds, self._shutdown = [], [], [], None
         _logger.info("worker stopped")
 
     async def _idle_or(self, enough: Coroutine[Any, Any, object]) -> None:

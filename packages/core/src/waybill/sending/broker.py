@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final, TypeAlias, cast
 from weakref import WeakKeyDictionary, WeakSet
 
-from ..driver import Capabilities, Clones, QueueDriver
+from ..driver import Clones, QueueDriver
 from ..drivers import open_driver
 from ..errors import ConfigurationError, DriverClosedError
 from ..timing import Clock
@@ -105,12 +105,12 @@ class Broker:
             _open.discard(connection)
             await connection.close(leave_open=_in_use(connection.driver))
 
-    def known_capabilities(self) -> Capabilities | None:
-        """What the broker promises, where that is known without I/O."""
+    def known_driver(self) -> QueueDriver | None:
+        """A driver whose promises are known without I/O."""
         for connection in list(self._connections.values()):
-            return connection.capabilities
+            return connection.driver
         driver = driver_object(self.source)
-        return driver.capabilities if driver is not None and getattr(driver, "any_loop", False) else None
+        return driver if driver is not None and getattr(driver, "any_loop", False) else None
 
     async def _driver_for(self, loop: asyncio.AbstractEventLoop) -> QueueDriver:
         first = self._first

@@ -7,17 +7,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..driver import Capabilities
 from ..errors import UnsupportedError
 from ..jobs.registry import Registered
+from .books import CURE
 
 
 def check_jobs(
-    jobs: Iterable[Registered], able: Capabilities, queues: Sequence[str] | None, max_payload_bytes: int | None
+    jobs: Iterable[Registered],
+    able: Capabilities,
+    queues: Sequence[str] | None,
+    max_payload_bytes: int | None,
+    *,
+    recurs: bool,
 ) -> None:
     """Hold every job against the broker and the configured queues, and a payload limit that was set on purpose.
+
+    Args:
+        jobs: that are sent to it.
+        able: what the broker promises.
+        queues: the configured ones.
+        max_payload_bytes: as it was asked for.
+        recurs: whether there is a place for schedules.
 
     Raises:
         UnsupportedError: with every mismatch, and the setting that cures it, in `problems`.
     """
+    jobs = list(jobs)
     problems = [problem for each in jobs for problem in _mismatches(each, able, queues)]
+    if not recurs:
+        problems += [
+            f"{each.job.name}: schedule={each.job.options.schedule}, and this broker has no place for schedules: {CURE}"
+            for each in jobs
+            if each.job.options.schedule is not None
+        ]
     limit = able.max_message_bytes
     if max_payload_bytes is not None and limit is not None and max_payload_bytes > limit:
         problems.append(f"max_payload_bytes={max_payload_bytes:,} is above this broker's {limit:,}: lower it")

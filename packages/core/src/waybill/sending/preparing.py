@@ -45,6 +45,12 @@ class CanEnqueue(Protocol[Q]):
     def _enqueue_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
 
 
+class CanDispatch(Protocol[Q]):
+    """What `dispatch` takes."""
+
+    def _dispatch_signature(self, *args: Q.args, **kwargs: Q.kwargs) -> Any: ...
+
+
 class CanEnqueueIn(Protocol[Q]):
     """What `enqueue_in` takes."""
 

@@ -10,24 +10,28 @@ from typing import Any, Self, overload
 from typing_extensions import ParamSpec, Unpack
 
 from ..config import load_config
-from ..driver import DeadLetter, Page, QueueDriver, QueueStats
+from ..driver import DeadLetter, KeepsState, Page, QueueDriver, QueueStats
 from ..errors import ConfigurationError, DuplicateJobError, EnqueueError, EnqueueValueError, as_enqueue_error
 from ..hooks import JobExecution
 from ..jobs.current import current_service, live_services
-from ..jobs.job import At, Call, Job, SendOptions
+from ..jobs.job import At, Call, DispatchOptions, Job, SendOptions
 from ..jobs.registry import AnyJob, JobModule, JobRegistry
 from ..plugins import Hooks
 from ..queues import checked_queue_name
 from ..result import BatchResult, EnqueueResult
 from ..retry import Retry
+from ..schedules.entry import ScheduleEntry
+from ..schedules.schedule import Schedule
 from ..timing import Clock, Duration, Moment, SystemClock, parse_duration
 from .batch import send_batch
+from .books import Books
 from .broker import Broker, Source, driver_object
 from .checks import check_jobs
 from .connection import Connection
 from .inline import run_inline
 from .operator import Operator
-from .preparing import CanEnqueue, CanEnqueueAt, CanEnqueueIn, Prepared, Rules
+from .preparing import CanDispatch, CanEnqueue, CanEnqueueAt, CanEnqueueIn, Prepared, Rules
+from .recurring import cancel_schedule, dispatch_on_schedule, list_schedules
 from .sync import SyncService
 
 MAX_PAYLOAD_BYTES = 262_144
@@ -51,6 +55,7 @@ class JobService:
         enqueue_timeout: how long an enqueue with an unknown outcome is repeated.
         namespace: keeps applications apart on one broker.
         drivers: queues that live on a broker of their own, {queue: URL, driver or factory}.
+        schedules: where schedules are kept, a URL, driver or factory; by default each broker keeps those of its queues.
         clock: the driver's own by default.
         on_enqueued, on_job_start, ...: single hook functions, see `waybill.hooks`.
 
@@ -72,6 +77,7 @@ class JobService:
         enqueue_timeout: Duration = "30s",
         namespace: str | None = None,
         drivers: Mapping[str, Source] | None = None,
+        schedules: Source | None = None,
         clock: Clock | None = None,
         **functions: Callable[..., Any] | None,
     ) -> None:
@@ -99,6 +105,7 @@ class JobService:
         )
         self.broker = self._broker(source)
         self.brokers = {checked_queue_name(queue): self._broker(each) for queue, each in (drivers or {}).items()}
+        self.books = Books(self, None if schedules is None else self._broker(schedules))
         live_services.add(self)
 
     def _broker(self, source: Source) -> Broker:
@@ -118,7 +125,7 @@ class JobService:
         """
         await self._load_plugins()
         try:
-            for broker in (self.broker, *self.brokers.values()):
+            for broker in self._all_brokers():
                 await broker.connect(reopen=True)
         except BaseException:
             await self.disconnect()
@@ -129,13 +136,17 @@ class JobService:
     async def close(self) -> None:
         """Finish what is under way and disconnect this loop's side; again changes nothing."""
         live_services.discard(self)
-        for broker in (self.broker, *self.brokers.values()):
+        for broker in self._all_brokers():
             await broker.close(for_good=True)
 
     async def disconnect(self) -> None:
         """Close this loop's connections; the next verb opens them again."""
-        for broker in (self.broker, *self.brokers.values()):
+        for broker in self._all_brokers():
             await broker.close(for_good=False)
+
+    def _all_brokers(self) -> list[Broker]:
+        store = self.books.store
+        return [self.broker, *self.brokers.values(), *([] if store is None else [store])]
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -201,7 +212,42 @@ class JobService:
         """
         return await self.send(Call(job, payload, At(when)), **options)
 
-    dispatch = enqueue
+    @overload
+    async def dispatch(
+        self, job: Job[None, Any] | type[Job[None, Any]], **options: Unpack[DispatchOptions]
+    ) -> EnqueueResult: ...
+    @overload
+    async def dispatch(self, job: str, payload: Any = ..., **options: Any) -> EnqueueResult: ...
+    @overload
+    async def dispatch(self, job: CanDispatch[Q], *args: Q.args, **kwargs: Q.kwargs) -> EnqueueResult: ...
+    async def dispatch(  # type: ignore[misc]  # a ParamSpec may be anything
+        self,
+        job: Any,
+        payload: Any = None,
+        *,
+        schedule: Schedule | None = None,
+        schedule_id: str | None = None,
+        **options: Any,
+    ) -> EnqueueResult:
+        """Send one job, now or as a schedule says.
+
+        Args:
+            job: as for `enqueue`.
+            payload: as for `enqueue`.
+            schedule: when; None: now, or after the job's own delay.
+            schedule_id: the same id again replaces the schedule. By default a digest of job, queue, payload and
+                schedule, so that an identical dispatch changes nothing.
+            options: as for `enqueue`.
+
+        Raises:
+            EnqueueError: it was not accepted; nothing was stored, unless it is an EnqueueUnknownError.
+        """
+        call = Call(job, payload)
+        if schedule is not None:
+            return await dispatch_on_schedule(self, call, schedule, schedule_id, options)
+        if schedule_id is not None:
+            raise EnqueueValueError("schedule_id= names a schedule: give schedule= too. Nothing was sent.")
+        return await self.send(call, **options)
 
     async def enqueue_batch(
         self,
@@ -266,6 +312,24 @@ class JobService:
         """
         return await run_inline(self, job, payload)
 
+    # -- schedules -------------------------------------------------------------------------------------
+
+    async def schedules(self) -> list[ScheduleEntry]:
+        """Every schedule, the next to run first, the finished ones last.
+
+        Raises:
+            UnsupportedError: there is no place where schedules could be.
+        """
+        return await list_schedules(self)
+
+    async def cancel_schedule(self, schedule_id: str) -> bool:
+        """Remove a schedule: True, if it would have fired again. A job that it has sent already stays.
+
+        Raises:
+            UnsupportedError: there is no place where schedules could be.
+        """
+        return await cancel_schedule(self, schedule_id)
+
     # -- looking and operating; each asks the broker of the queue ----------------------------------------
 
     def check(self) -> Awaitable[None]:
@@ -276,21 +340,22 @@ class JobService:
         Raises:
             UnsupportedError: lists every mismatch and the setting that cures it.
         """
-        known = {broker: broker.known_capabilities() for broker in (self.broker, *self.brokers.values())}
+        known = {broker: broker.known_driver() for broker in (self.broker, *self.brokers.values())}
         if all(each is not None for each in known.values()):
-            for broker, able in known.items():
-                assert able is not None
-                self._check(broker, able)
+            for broker, driver in known.items():
+                assert driver is not None
+                self._check(broker, driver)
             return _Done()
         return self._connect_and_check()
 
     async def _connect_and_check(self) -> None:
         for broker in (self.broker, *self.brokers.values()):
-            self._check(broker, (await broker.connect()).capabilities)
+            self._check(broker, (await broker.connect()).driver)
 
-    def _check(self, broker: Broker, able: Any) -> None:
+    def _check(self, broker: Broker, driver: QueueDriver) -> None:
         jobs = [each for each in self.registry if self.broker_of(each.queue) is broker]
-        check_jobs(jobs, able, self.queues, self._asked_payload_bytes)
+        recurs = self.books.store is not None or isinstance(driver, KeepsState)
+        check_jobs(jobs, driver.capabilities, self.queues, self._asked_payload_bytes, recurs=recurs)
 
     async def operator(self, queue: str | None = None) -> Operator:
         """The verbs of an operator on the broker of *queue*, which raise UnsupportedError where it has none."""
@@ -362,6 +427,7 @@ class JobService:
         self.clock = getattr(driver_object(driver), "clock", None) or SystemClock()
         self.rules = Rules(self.registry, self.queues, self.rules.max_payload_bytes, self.namespace, self.clock)
         self.broker = self._broker(driver)
+        self.books = Books(self, self.books.store)
         return before
 
     def __repr__(self) -> str:

@@ -14,10 +14,11 @@ from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ..driver import DeadLetter, Page, QueueStats
-    from ..jobs.job import Call, Job, SendOptions
+    from ..jobs.job import Call, DispatchOptions, Job, SendOptions
     from ..result import BatchResult, EnqueueResult
+    from ..schedules.entry import ScheduleEntry
     from ..timing import Duration, Moment
-    from .preparing import CanEnqueue, CanEnqueueAt, CanEnqueueIn
+    from .preparing import CanDispatch, CanEnqueue, CanEnqueueAt, CanEnqueueIn
     from .service import JobService
 
 Q = ParamSpec("Q")
@@ -135,7 +136,25 @@ class SyncService:
         """Send one job."""
         return self.run(self._service.enqueue, job, *args, **kwargs)
 
-    dispatch = enqueue
+    @overload
+    def dispatch(
+        self, job: Job[None, Any] | type[Job[None, Any]], **options: Unpack[DispatchOptions]
+    ) -> EnqueueResult: ...
+    @overload
+    def dispatch(self, job: str, payload: Any = ..., **options: Any) -> EnqueueResult: ...
+    @overload
+    def dispatch(self, job: CanDispatch[Q], *args: Q.args, **kwargs: Q.kwargs) -> EnqueueResult: ...
+    def dispatch(self, job: Any, *args: Any, **kwargs: Any) -> EnqueueResult:
+        """Send one job, now or as a schedule says."""
+        return self.run(self._service.dispatch, job, *args, **kwargs)
+
+    def schedules(self) -> list[ScheduleEntry]:
+        """Every schedule, the next to run first."""
+        return self.run(self._service.schedules)
+
+    def cancel_schedule(self, schedule_id: str) -> bool:
+        """Remove a schedule."""
+        return self.run(self._service.cancel_schedule, schedule_id)
 
     @overload
     def enqueue_in(self, job: str, payload: Any, delay: Duration | float, **options: Any) -> EnqueueResult: ...
