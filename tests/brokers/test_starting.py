@@ -195,6 +195,36 @@ def test_a_missing_emulator_names_the_extra_to_install(bare, monkeypatch):
         start("sqs")
 
 
+def test_a_server_of_pypi_that_cannot_be_installed_is_told_in_pips_own_words(bare, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_INDEX_URL", tmp_path.as_uri())
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    with pytest.raises(BrokerMissingError, match="environment of its own") as missing:
+        start("ministack")
+    assert "pip install ministack==" in missing.value.tried[-1]
+    assert "No matching distribution" in missing.value.tried[-1]
+
+
+def test_a_gentle_broker_is_asked_to_end_before_it_is_killed(notebook, tmp_path):
+    plain = notebook()
+    gentle = type("Gentle", (type(plain),), {"gentle": True})
+    told = tmp_path / "told"
+    ask = f"""
+import signal
+def end(*_):
+    open({str(told)!r}, "a").write("asked ")
+    raise SystemExit
+signal.signal(signal.SIGTERM, end)
+"""
+    with start(gentle(script=ask + plain.script)) as broker:
+        broker.restart()
+        assert told.read_text() == "asked "
+        broker.pause()
+        broker.restart()
+        assert told.read_text() == "asked asked "
+    assert told.read_text() == "asked asked "
+
+
 def test_one_way_alone_can_be_asked_for(notebook):
     with pytest.raises(BrokerMissingError) as missing:
         start(notebook(), how="container")

@@ -68,15 +68,26 @@ class Sqs(BrokerKind):
 
 @dataclass(frozen=True)
 class MiniStack(Sqs):
-    """AWS as MiniStack has it. Its Scheduler does fire: every 10 s it looks for what is due."""
+    """AWS as MiniStack has it. Its Scheduler does fire: every 10 s it looks for what is due.
+
+    The real service loses nothing when it is out of reach for a while. So that a restart means that here too, this one
+    is asked to end: it saves what it has only then.
+    """
 
     name: ClassVar = "ministack"
     schemes: ClassVar = ()  # "sqs" means the one above
     module: ClassVar = ""
     program: ClassVar = "ministack"
-    cure: ClassVar = "put the program ministack on PATH, from an environment of its own, as it pins botocore"
+    requirement: ClassVar = "ministack==1.5.33"
+    gentle: ClassVar = True
+    cure: ClassVar = "let pip install ministack==1.5.33 into an environment of its own, or put it on PATH"
 
     image: str = ""
+
+    @property
+    def keeps(self) -> bool:
+        """Yes, as it is asked to end."""
+        return True
 
     def commands(self, site: Site) -> Sequence[Command]:
         folder = str(site.folder)
@@ -84,6 +95,8 @@ class MiniStack(Sqs):
             "BIND_HOST": LOOPBACK,
             "GATEWAY_PORT": str(site.port),
             "SERVICES": "sqs,dynamodb,scheduler",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": f"{folder}/state",
             "HOME": folder,
             "TMPDIR": folder,
             "S3_DATA_DIR": folder,
