@@ -123,9 +123,9 @@ class Aws:
         """Take no more; what is under way ends by itself."""
         self._threads.shutdown(wait=False)
         self._pollers.shutdown(wait=False)
-        for name, client in self._clients.items():
-            if client is not self.address.client and name != "poll":
-                client.close()
+        for client in self._clients.values():
+            if client is not self.address.client:
+                client.close()  # a call that is still under way is not disturbed
 
     def _client(self, name: Service | Literal["poll"]) -> Any:
         """In a thread: the client of a service."""

@@ -21,6 +21,7 @@ LATER: Final = "later"
 
 _SUFFIXES: Final = 11  # characters of the longest ending, "-later" or "-dead.fifo"
 _DIGEST: Final = 12
+_DIGESTED: Final = re.compile(r".+_[0-9a-f]{12}")
 _ENDING: Final = re.compile(r"-(?=(?:dead|later|p[1-9])$)")
 _ESCAPED: Final = re.compile(r"_(2E|2D|5F)")
 _LIKE_ESCAPED: Final = re.compile(r"_(?=2E|2D|5F)")
@@ -45,7 +46,7 @@ class Names:
         """The name on SQS."""
         stem = f"{self.prefix}-" if self.prefix else ""
         stem += _escape(place.queue)
-        if len(stem) > LONGEST - _SUFFIXES:
+        if len(stem) > LONGEST - _SUFFIXES or _is_digested(stem):
             digest = hashlib.sha256(place.queue.encode()).hexdigest()[:_DIGEST]
             stem = f"{stem[: LONGEST - _SUFFIXES - _DIGEST - 1]}_{digest}"
         part = f"-{place.part}" if place.part else ""
@@ -54,6 +55,8 @@ class Names:
     def read(self, name: str) -> Place | None:
         """What a name on SQS stands for; None for another program's, and for one that ends in a digest."""
         stem = name.removesuffix(FIFO)
+        if _is_digested(re.sub(r"-(dead|later|p[1-9])$", "", stem)):
+            return None
         if self.prefix:
             if not stem.startswith(f"{self.prefix}-"):
                 return None
@@ -62,6 +65,11 @@ class Names:
         coded, part = (found[1], found[2]) if found else (stem, "")
         place = Place(_ESCAPED.sub(lambda each: chr(int(each[1], 16)), coded), part)
         return place if self.of(place) == name else None
+
+
+def _is_digested(stem: str) -> bool:
+    """Whether it is as long as those that were cut, and ends as they do."""
+    return len(stem) == LONGEST - _SUFFIXES and _DIGESTED.fullmatch(stem) is not None
 
 
 def _escape(queue: str) -> str:
