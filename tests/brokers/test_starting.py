@@ -1,6 +1,7 @@
 """Where a broker comes from, and what is said when it comes from nowhere."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from waybill_conformance.brokers import (
     broker_or_skip,
     start,
 )
+from waybill_conformance.brokers.ports import free_port
 
 EXITS_AT_ONCE = "import sys; print('the disk is on fire'); sys.exit(3)"
 NEVER_ANSWERS = "import time; print('thinking', flush=True); time.sleep(60)"
@@ -276,6 +278,14 @@ def test_a_server_that_never_answers_is_ended_and_its_log_is_told(notebook, fold
     with pytest.raises(BrokerStartError, match=r"(?s)within 0\.5 s.*thinking"):
         start(notebook(script=NEVER_ANSWERS))
     assert os.listdir(folders) == []
+
+
+def test_test_runners_that_seed_chance_alike_are_given_different_ports():
+    def ports():
+        random.seed(1)
+        return [free_port() for _ in range(5)]
+
+    assert ports() != ports()
 
 
 def test_a_server_whose_port_was_stolen_is_started_on_another(notebook, monkeypatch):
