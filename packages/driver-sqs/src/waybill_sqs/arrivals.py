@@ -61,7 +61,7 @@ class Arrivals:
                 early.append((number, record, Parcel(message, attempts=attempts, why=why_due(due))))
             else:
                 now = self._clock.monotonic() - since
-                receipt = Receipt(url, record.handle, now, now + held.total_seconds())
+                receipt = Receipt(url, record.handle, now, now + held.total_seconds(), record.place)
                 until = self._clock.now() - timedelta(seconds=since) + held
                 outcomes.append(Delivery(message, attempts + record.received, receipt, until))
                 continue

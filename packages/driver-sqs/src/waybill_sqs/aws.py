@@ -62,8 +62,8 @@ class Aws:
         if self.closing:
             raise closed()
 
-    async def call(self, verb: str, *, service: Service = "sqs", **arguments: Any) -> dict[str, Any]:
-        """Make one call.
+    async def call(self, verb: str, service: Service = "sqs", /, **arguments: Any) -> dict[str, Any]:
+        """Make one call of a service.
 
         Raises:
             botocore's errors.
@@ -80,6 +80,8 @@ class Aws:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._loop.run_in_executor(self._threads, work)
+        except RuntimeError:  # the threads have ended
+            raise closed() from None
         except TimeoutError:
             raise UnansweredError(self._timeout, sent=started) from None
 
@@ -112,12 +114,16 @@ class Aws:
                 if answer is not None:
                     unwanted(client, answer)
 
-        self._pollers.submit(work)
+        try:
+            self._pollers.submit(work)
+        except RuntimeError:  # the threads have ended
+            raise closed() from None
         return future
 
     async def prepare(self) -> None:
-        """Make the client of SQS, which reads files and takes a while."""
-        await self._loop.run_in_executor(self._threads, self._client, "sqs")
+        """Make the clients of SQS, which reads files and takes a while."""
+        for name in ("sqs", "poll"):
+            await self._loop.run_in_executor(self._threads, self._client, name)
 
     def end(self) -> None:
         """Take no more; what is under way ends by itself."""

@@ -131,5 +131,3 @@ def _letter(record: Record, queue: str) -> DeadLetter:
 
 def _is_sent(outcome: str | WaybillError) -> bool:
     return isinstance(outcome, str)
-
-

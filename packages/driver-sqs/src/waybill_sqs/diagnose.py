@@ -27,8 +27,8 @@ async def notes(parts: Parts) -> AsyncIterator[Note]:
         asked = [parts.aws.call("get_queue_attributes", QueueUrl=url, AttributeNames=["All"]) for _, url in there]
         told = await asyncio.gather(*asked)
     except EXPECTED as error:
-        level = "info" if is_forbidden(error) else "warning"
-        yield Note(level, f"the queues cannot be looked at: {while_calling(error, parts.aws.where, 'list queues of')}")
+        fact = f"the queues cannot be looked at: {while_calling(error, parts.aws.where, 'list queues of')}"
+        yield Note("info" if is_forbidden(error) else "warning", fact)
         return
     if not there:
         cure = "they are made when they are first used" if options.create == "auto" else "create them, or create=auto"
@@ -42,7 +42,9 @@ def _about(place: Place, attributes: Mapping[str, Any], options: SqsOptions) -> 
     name = f"queue {place.queue}" + (f" ({place.part})" if place.part else "")
     if int(attributes.get("MessageRetentionPeriod", 0)) < 14 * _DAY:
         days = int(attributes.get("MessageRetentionPeriod", 0)) / _DAY
-        yield Note("warning", f"{name}: keeps messages for {days:g} days, then they are lost", "MessageRetentionPeriod 1209600")
+        yield Note(
+            "warning", f"{name}: keeps messages for {days:g} days, then they are lost", "MessageRetentionPeriod 1209600"
+        )
     if int(attributes.get("MaximumMessageSize", _KNOWN)) < _KNOWN:
         yield Note("warning", f"{name}: takes {attributes['MaximumMessageSize']} bytes", "MaximumMessageSize 1048576")
     if place.part == LATER:
@@ -62,4 +64,8 @@ def _about(place: Place, attributes: Mapping[str, Any], options: SqsOptions) -> 
         yield Note("ok", f"{name}: {attributes.get('ApproximateNumberOfMessages', '?')} ready")
     lease, own = int(attributes.get("VisibilityTimeout", 30)), int(options.lease.total_seconds())
     if lease < own:
-        yield Note("info", f"{name}: its own visibility timeout is {lease} s; workers ask for lease={own}s", "for Lambda: six times the function's timeout")
+        yield Note(
+            "info",
+            f"{name}: its own visibility timeout is {lease} s; workers ask for lease={own}s",
+            "for Lambda: six times the function's timeout",
+        )

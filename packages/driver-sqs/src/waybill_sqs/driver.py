@@ -121,9 +121,12 @@ class SqsDriver:
 
     def clone(self) -> SqsDriver:
         twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__, _parts=None)
-        twin._offer()
+        twin.__setstate__({**self.__dict__, "_parts": None})
         return twin
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._offer()
 
     def _offer(self) -> None:
         """Verbs that are there or not, as the options have it: what is offered is what can be kept."""

@@ -99,7 +99,7 @@ _FAULTS: Final = {
     "RequestLimitExceeded": _THROTTLED,
     "TooManyRequestsException": _THROTTLED,
     "ProvisionedThroughputExceededException": _THROTTLED,
-    "ServiceUnavailable": _BROKEN._replace(sent=False),
+    "ServiceUnavailable": _Fault("AWS has no room for calls now", "It passes", passes=True),
     "OverLimit": _Fault("120,000 messages are in flight already", "Let workers settle some", passes=True),
     "QueueDeletedRecently": _Fault("the queue was deleted within the last minute", "Wait for a minute", passes=True),
     "PurgeQueueInProgress": _Fault("it was purged within the last minute", "Wait for a minute", passes=True),
@@ -109,6 +109,7 @@ _STALE: Final = frozenset({"ReceiptHandleIsInvalid", "MessageNotInflight"})
 _AWAY: Final = _Fault("it cannot be reached", "Are the region, the endpoint_url and the network right?", passes=True)
 _LOST: Final = _Fault("the connection was lost", "The next call connects again", passes=True, sent=True)
 _SLOW: Final = _Fault("it did not answer in time", passes=True, sent=True)
+_BUSY: Final = _Fault("calls that were made before it took all the time", passes=True)
 _TLS: Final = _Fault("the TLS handshake failed", "Give the authority's certificate as tls_ca=")
 _OTHER: Final = _Fault("it refused")
 
@@ -208,7 +209,7 @@ def _fault(error: Exception) -> _Fault:
     if isinstance(error, MissingQueueError):
         return _MISSING
     if isinstance(error, UnansweredError):
-        return _SLOW._replace(sent=error.sent)
+        return _SLOW if error.sent else _BUSY
     code = code_of(error)
     if code in _FAULTS:
         return _FAULTS[code]

@@ -23,6 +23,8 @@ class Receipt:
     handle: str = field(repr=False)
     taken: float
     until: float
+    place: str = ""
+    """Its record's place in line."""
     settled: bool = False
     copied: str = ""
     """The verb that has stored a copy already, and has only to delete it."""

@@ -96,4 +96,3 @@ async def _ask(aws: Aws, address: Address) -> None:
     except EXPECTED as error:
         if not is_missing(error) and not is_forbidden(error):
             raise while_opening(error, address.where) from error
-

@@ -84,6 +84,7 @@ class Places:
         known = self._known.get(place)
         if known is None or (known.done() and (known.cancelled() or known.exception() is not None)):
             known = self._known[place] = asyncio.ensure_future(self._look_up(place, make=make))
+            known.add_done_callback(_seen)
         await asyncio.wait([known])
         if self._aws.closing:
             raise closed()
@@ -165,6 +166,14 @@ class Places:
         return None
 
 
+def _seen(look: asyncio.Future[str]) -> None:
+    """An error is told to those who wait; if there is nobody left, that is no fault."""
+    if not look.cancelled():
+        look.exception()
+
+
 def _place(name: str) -> Place:
     queue, _, part = name.rpartition(".")
-    return Place(queue, part) if queue and part in (DEAD, LATER, *(f"p{level}" for level in range(1, 10))) else Place(name)
+    return (
+        Place(queue, part) if queue and part in (DEAD, LATER, *(f"p{level}" for level in range(1, 10))) else Place(name)
+    )

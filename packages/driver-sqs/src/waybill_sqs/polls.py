@@ -7,12 +7,14 @@ therefore serves the next receiver; what it brings while there is none goes back
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
 from waybill.driver import Delivery
+from waybill.errors import DriverClosedError
 
 from .arrivals import Arrivals
 from .aws import Aws
@@ -22,6 +24,7 @@ from .names import LATER, Place
 from .records import ATTRIBUTES, REASON, Record
 
 _MOST: Final = 10
+_logger: Final = logging.getLogger("waybill.sqs")
 
 
 @dataclass(eq=False, slots=True)
@@ -114,8 +117,14 @@ class Source:
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._over)
         return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, DriverClosedError):
+            _logger.error("receiving from %s failed in an unforeseen way", self.place.queue, exc_info=error)
 
     def _ended(self, seconds: int) -> None:
         if seconds:

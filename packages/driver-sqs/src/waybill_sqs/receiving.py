@@ -40,13 +40,14 @@ class Receiving:
         if limit <= 0:
             return []
         end = asyncio.get_running_loop().time() + wait.total_seconds()
-        sources = [source for queue in dict.fromkeys(queues) for source in await self._of(queue)]
+        found_sources = await asyncio.gather(*map(self._of, dict.fromkeys(queues)))
+        sources = [source for some in found_sources for source in some]
         order = Order(limit)
         self._orders.add(order)
         try:
             await self._look_and_wait(order, sources, end)
             found, order.found = order.found, []
-            return found
+            return sorted(found, key=_place_in_line) if self._aws.options.fifo else found
         finally:
             order.closed = True
             self._orders.discard(order)
@@ -60,9 +61,11 @@ class Receiving:
         for order in self._orders:
             order.fail(closed())
             order.closed = True
-        tasks = [task for source in self._sources.values() for task in source.tasks]
-        if tasks:
-            await asyncio.wait(tasks, timeout=patience)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience
+        # What a poll brings is given back by another task.
+        while (tasks := [task for each in self._sources.values() for task in each.tasks]) and loop.time() < end:
+            await asyncio.wait(tasks, timeout=end - loop.time())
 
     async def _look_and_wait(self, order: Order, sources: Sequence[Source], end: float) -> None:
         loop = asyncio.get_running_loop()
@@ -123,7 +126,7 @@ class Receiving:
         places = list(self._places.main(queue))
         if self._aws.options.fifo:
             places.append(Place(queue, LATER))
-        return [source for place in places if (source := await self._source(place)) is not None]
+        return [each for each in await asyncio.gather(*map(self._source, places)) if each is not None]
 
     async def _source(self, place: Place) -> Source | None:
         url = await (self._companion(place) if place.part == LATER else self._places.url(place))
@@ -149,6 +152,12 @@ class Receiving:
         """What a receive has and cannot return any more."""
         for each in deliveries:
             self._sources[each.receipt.url].give_back([each])
+
+
+def _place_in_line(delivery: Delivery) -> str:
+    """Of a FIFO queue: polls that look at the same time bring the next ones in any order."""
+    place: str = delivery.receipt.place
+    return place
 
 
 def _raise(order: Order) -> None:

@@ -19,7 +19,7 @@ from waybill.errors import DeadReason
 
 REASON: Final = "waybill-reason"
 """The attribute in which a dead letter tells why it is one."""
-ATTRIBUTES: Final = ("ApproximateReceiveCount", "SentTimestamp")
+ATTRIBUTES: Final = ("ApproximateReceiveCount", "SentTimestamp", "SequenceNumber")
 """What must be asked for with every receive."""
 _FORBIDDEN: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that SQS takes in no body, and a carriage return, which some of its clients change."""
@@ -38,6 +38,8 @@ class Record:
     """How often it was received, this time included."""
     sent: datetime
     """Aware UTC, by the clock of SQS."""
+    place: str = ""
+    """Of a FIFO queue's: a number that is larger for what was sent later, in 20 digits."""
     reason: str | None = field(default=None, repr=False)
     """Of a dead letter: what `to_reason` reads."""
 
@@ -58,6 +60,7 @@ class Record:
                 body=str(raw[name("Body")]),
                 received=max(int(attributes["ApproximateReceiveCount"]), 1),
                 sent=datetime.fromtimestamp(int(attributes.get("SentTimestamp", 0)) / 1000, UTC),
+                place=str(attributes.get("SequenceNumber", "")).zfill(20),
                 reason=told.get(name("StringValue")),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:

@@ -147,7 +147,8 @@ class Sending:
         if parcel.delay:
             fields["DelaySeconds"] = math.ceil(parcel.delay.total_seconds())
         if self._options.fifo and place.part != LATER:
-            line = fields["MessageGroupId"] = group_id(message)
+            fields["MessageGroupId"] = group_id(message)
+            line = message.group or ""  # also what has no group comes in the order in which it was sent
             fields["MessageDeduplicationId"] = deduplication_id(message, parcel.why)
         elif not self._options.fifo and (tenant := self._tenant(message)) is not None:
             fields["MessageGroupId"] = tenant

@@ -14,12 +14,12 @@ from waybill.timing import ZERO, Clock
 
 from .aws import Aws
 from .batches import Batches, Entry
-from .failures import EXPECTED, EntryError, lost_lease, while_calling, while_settling
-from .holding import CAP, Receipt, receipt_of
+from .failures import EXPECTED, lost_lease, while_settling
+from .holding import Receipt, receipt_of
 from .names import DEAD, Place
 from .places import Places
 from .records import to_attributes, to_body
-from .sending import Parcel, Sending, digest, outcomes_of
+from .sending import Sending, digest, outcomes_of
 
 _ATTRIBUTES: Final = 8192
 """Bytes, more than those of a dead letter take."""
@@ -151,9 +151,9 @@ class Settling:
             if isinstance(outcome, Exception):
                 raise self._told(outcome, verb, delivery) from outcome
             receipt.copied = verb
-        [error] = await self._settle(verb, self.deletes, [(delivery, {})])
-        if error is not None:
-            raise error
+        [failure] = await self._settle(verb, self.deletes, [(delivery, {})])
+        if failure is not None:
+            raise failure
 
     def _told(self, error: Exception, verb: str, delivery: Delivery) -> WaybillError:
         if isinstance(error, WaybillError):
