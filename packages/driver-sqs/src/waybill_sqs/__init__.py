@@ -2,5 +2,6 @@
 
 from .driver import SqsDriver
 from .options import SqsOptions
+from .scheduler_handler import create_scheduler_handler
 
-__all__ = ["SqsDriver", "SqsOptions"]
+__all__ = ["SqsDriver", "SqsOptions", "create_scheduler_handler"]

@@ -66,6 +66,8 @@ class Arrivals:
                 outcomes.append(Delivery(message, attempts + record.received, receipt, until))
                 continue
             outcomes.append(None)
+        if self._sending.keys is not None:
+            await self._sending.keys.started([each for each in outcomes if isinstance(each, Delivery)])
         if early:
             for (number, _, _), error in zip(early, await self._send_on(url, early), strict=True):
                 outcomes[number] = error

@@ -18,22 +18,27 @@ from waybill.driver import (
     Note,
     Page,
     QueueStats,
+    StateEntry,
+    StateValue,
     UniqueClaim,
 )
-from waybill.errors import DeadReason, WaybillError
+from waybill.errors import DeadReason, UnsupportedError, WaybillError
 from waybill.timing import ZERO, Clock, Duration, SystemClock, parse_duration
 
 from .address import Address
 from .arrivals import Arrived
 from .diagnose import notes
 from .failures import EXPECTED, closed, while_calling
+from .names import Place
 from .opening import Parts, opened
 from .options import LONGEST_LEASE, Scheduler, SqsOptions
 from .records import Record
+from .state import State
 
 T = TypeVar("T")
 _LARGEST: Final = 736 * 1024
 """Bytes that always fit: SQS takes 1 MiB, and a body that is no text grows by a third."""
+_EVERY_SCOPE: Final = UniqueClaim(frozenset({"done", "start", "window"}), reported=True)
 _REMEMBERED: Final = timedelta(minutes=5)
 
 
@@ -132,6 +137,9 @@ class SqsDriver:
         """Verbs that are there or not, as the options have it: what is offered is what can be kept."""
         if not self.options.fifo:
             self.release = self._release
+        if self.options.table is not None:
+            self.state_get, self.state_put = self._state_get, self._state_put
+            self.state_delete, self.state_list = self._state_delete, self._state_list
 
     @property
     def capabilities(self) -> Capabilities:
@@ -150,7 +158,7 @@ class SqsDriver:
             exact_attempts=False,
             ordering="group" if fifo else "none",
             priorities=self.options.priorities,
-            unique=UniqueClaim(),
+            unique=UniqueClaim() if self.options.table is None else _EVERY_SCOPE,
             purge="lossy",
             dead_browse="scan",
         )
@@ -250,11 +258,66 @@ class SqsDriver:
     async def queues(self) -> Sequence[str]:
         return await self._tell("list the queues of", self._open.looking.queues())
 
+    async def queue_url(self, queue: str) -> str:
+        """Where a queue is on SQS; it is made if it is missing and may be made."""
+        return await self._tell("find", self._open.places.url(Place(queue)))
+
     async def purge(self, queue: str, *, force: bool = False) -> None:
         await self._tell("purge", self._open.looking.purge(queue))
 
     async def diagnose(self) -> Sequence[Note]:
         return [note async for note in notes(self._open)]
+
+    # -- with a table ----------------------------------------------------------------------------------
+
+    async def _state_get(self, key: str) -> StateValue | None:
+        return await self._tell("read", self._state.get(key))
+
+    async def _state_put(
+        self, key: str, value: bytes, *, expect: int | None, ttl: timedelta | None = None
+    ) -> int | None:
+        return await self._tell("write", self._state.put(key, value, expect, ttl))
+
+    async def _state_delete(self, key: str, *, expect: int) -> bool:
+        return await self._tell("delete", self._state.delete(key, expect))
+
+    async def _state_list(self, prefix: str, *, after: str | None = None, limit: int = 100) -> Page[StateEntry]:
+        return await self._tell("list", self._state.list(prefix, after, limit))
+
+    @property
+    def _state(self) -> State:
+        state = self._open.state
+        assert state is not None
+        return state
+
+    # -- what is due much later ------------------------------------------------------------------------
+
+    async def cancel_scheduled(self, queue: str, message_id: str) -> bool:
+        """Take back a message that the scheduler still keeps; True: it will never start.
+
+        It is no `cancel`, as that takes back what waits in a queue too, which SQS cannot.
+
+        Raises:
+            UnsupportedError: scheduler=relay keeps messages in the queue itself.
+        """
+        scheduler = self._open.sending.scheduler
+        if scheduler is None:
+            raise UnsupportedError(
+                "scheduler=relay keeps delayed messages in their queue, where nobody can take one back; "
+                "use scheduler=eventbridge or scheduler=dynamodb. Nothing was changed"
+            )
+        return await self._tell("cancel", scheduler.cancel(queue, message_id))
+
+    async def send_due(self, *, within: timedelta) -> int:
+        """Send what scheduler=dynamodb keeps and is due soon or was missed; how many messages. Run it each minute.
+
+        Raises:
+            UnsupportedError: there is no table.
+        """
+        timetable = self._open.timetable
+        if timetable is None:
+            raise UnsupportedError("there is no table= from which messages could become due; nothing was changed")
+        return await self._tell("send what is due to", timetable.run(within.total_seconds()))
 
     # ---------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from waybill.driver import QueueStats
 from .aws import Aws
 from .names import DEAD, LATER, Place
 from .places import Places
+from .sending import Sending
 
 _READY = "ApproximateNumberOfMessages"
 _LEASED = "ApproximateNumberOfMessagesNotVisible"
@@ -18,8 +19,8 @@ _DELAYED = "ApproximateNumberOfMessagesDelayed"
 class Looking:
     """The queues of one open driver, seen from outside."""
 
-    def __init__(self, aws: Aws, places: Places) -> None:
-        self._aws, self._places = aws, places
+    def __init__(self, aws: Aws, places: Places, sending: Sending) -> None:
+        self._aws, self._places, self._sending = aws, places, sending
 
     async def stats(self, queue: str) -> QueueStats:
         """How many are ready and how many are dead, as SQS says, which may be a minute behind.
@@ -40,6 +41,8 @@ class Looking:
             url = await self._places.find(place)
             if url is not None:
                 await self._aws.call("purge_queue", QueueUrl=url)
+        if self._sending.keys is not None:
+            await self._sending.keys.purged(queue)
 
     def _waiting(self, queue: str) -> list[Place]:
         """Where messages of a queue wait."""

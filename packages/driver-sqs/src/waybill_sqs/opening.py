@@ -15,6 +15,7 @@ from .address import Address
 from .arrivals import Arrivals, Arrived
 from .aws import Aws
 from .dead import DeadLetters
+from .eventbridge import EventBridge
 from .failures import EXPECTED, is_forbidden, is_missing, while_opening
 from .looking import Looking
 from .names import Names, Place
@@ -24,6 +25,10 @@ from .receiving import Receiving
 from .records import Record
 from .sending import Sending
 from .settling import Settling
+from .state import State
+from .table import Table
+from .timetable import Timetable
+from .uniqueness import Keys
 
 _ASKED: Final = "default"
 """The queue that is asked for when a driver opens; that it is missing is an answer as good as any."""
@@ -42,6 +47,8 @@ class Parts:
     receiving: Receiving
     dead: DeadLetters
     looking: Looking
+    state: State | None
+    timetable: Timetable | None
 
     async def admit(self, queue_arn: str, records: Sequence[Record], held: timedelta, taken: float) -> list[Arrived]:
         """Deliveries of records that somebody else has received."""
@@ -84,7 +91,18 @@ async def opened(address: Address, options: SqsOptions, given: Mapping[str, str]
     arrivals = Arrivals(aws, sending, settling, clock)
     receiving = Receiving(aws, places, arrivals)
     dead = DeadLetters(aws, places, sending, settling)
-    return Parts(aws, places, sending, settling, arrivals, receiving, dead, Looking(aws, places))
+    table = None if options.table is None else Table(aws, clock, options.table)
+    timetable, state = None, None
+    if table is not None:
+        state = State(table, options.prefix)
+        timetable = Timetable(table, sending, clock, options.prefix)
+        sending.keys = Keys(table, options.prefix)
+    if options.scheduler == "eventbridge":
+        sending.scheduler = EventBridge(aws, places, clock)
+    elif options.scheduler == "dynamodb":
+        sending.scheduler = timetable
+    looking = Looking(aws, places, sending)
+    return Parts(aws, places, sending, settling, arrivals, receiving, dead, looking, state, timetable)
 
 
 async def _ask(aws: Aws, address: Address) -> None:

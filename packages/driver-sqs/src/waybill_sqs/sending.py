@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from waybill.driver import Due
+from waybill.driver import Delivery, Due
 from waybill.envelope import Message, decode
-from waybill.errors import WaybillError
+from waybill.errors import EnqueueUnknownError, WaybillError
 from waybill.timing import ZERO, Clock, format_moment
 
 from .aws import Aws
@@ -23,6 +24,7 @@ from .names import LATER, Place
 from .places import Places
 from .records import to_body
 
+_logger: Final = logging.getLogger("waybill.sqs")
 LONGEST_DELAY: Final = timedelta(seconds=900)
 _GROUP: Final = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;?@\[\\\]^_`{|}][A-Za-z0-9!-/:-@\[-`{-~]{0,127}")
 """What SQS takes as a group; those that begin otherwise are ours."""
@@ -35,7 +37,25 @@ class Scheduler(Protocol):
         """Keep it and return its id; None: it cannot, and the message is relayed."""
         ...
 
-    async def cancel(self, queue: str, message_id: str) -> bool: ...
+    async def cancel(self, queue: str, message_id: str) -> bool:
+        """Take it back; True: it will never start."""
+        ...
+
+
+class Keys(Protocol):
+    """Holds unique keys."""
+
+    async def take(self, message: Message) -> bool: ...
+
+    async def keep(self, message: Message, delay: timedelta) -> None: ...
+
+    async def free(self, message: Message) -> None: ...
+
+    async def started(self, deliveries: Sequence[Delivery]) -> None: ...
+
+    async def ended(self, message: Message) -> None: ...
+
+    async def purged(self, queue: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,7 @@ class Sending:
         self._aws, self._places, self._clock = aws, places, clock
         self._options = aws.options
         self.scheduler: Scheduler | None = None
+        self.keys: Keys | None = None
         self.batches = Batches(self._request, aws.options.timeout.total_seconds())
 
     # -- verbs -----------------------------------------------------------------------------------------
@@ -69,7 +90,42 @@ class Sending:
         return await self.deliver([self.parcel(message, due) for message, due in items])
 
     async def deliver(self, parcels: Sequence[Parcel]) -> list[str | WaybillError]:
-        """Store parcels, what is due in more than 15 minutes with the scheduler; one outcome for each."""
+        """Store parcels whose keys are free, what is due much later with the scheduler; one outcome for each."""
+        keyed = self.keys is not None and any(each.message.unique is not None for each in parcels)
+        outcomes = await (self._with_keys(parcels) if keyed else self._store(parcels))
+        return [
+            self._told(outcome, parcel.message) if isinstance(outcome, Exception) else outcome
+            for outcome, parcel in zip(outcomes, parcels, strict=True)
+        ]
+
+    async def _with_keys(self, parcels: Sequence[Parcel]) -> list[Any]:
+        """Take the keys, store what has got its own, and let go those of what was not stored."""
+        taken = await asyncio.gather(*map(self._take, parcels), return_exceptions=True)
+        got = [number for number, each in enumerate(taken) if not isinstance(each, BaseException)]
+        outcomes: list[Any] = list(taken)
+        for number, outcome in zip(got, await self._store([parcels[each] for each in got]), strict=True):
+            outcomes[number] = outcome
+        await asyncio.gather(*(self._decide(parcels[each], outcomes[each]) for each in got if taken[each] is True))
+        return outcomes
+
+    async def _take(self, parcel: Parcel) -> bool:
+        assert self.keys is not None
+        return parcel.message.unique is not None and await self.keys.take(parcel.message)
+
+    async def _decide(self, parcel: Parcel, outcome: Any) -> None:
+        assert self.keys is not None
+        try:
+            if isinstance(outcome, Exception) and not isinstance(
+                self._told(outcome, parcel.message), EnqueueUnknownError
+            ):
+                await self.keys.free(parcel.message)
+            else:
+                delay = parcel.delay if parcel.due is None else parcel.due - self._clock.now()
+                await self.keys.keep(parcel.message, delay)
+        except EXPECTED as error:  # the key is free in a minute, and the message is stored or not as it was said
+            _logger.warning("the unique key of job %s could not be kept: %s", parcel.message.id, error)
+
+    async def _store(self, parcels: Sequence[Parcel]) -> list[Any]:
         far = [] if self.scheduler is None else [each for each in parcels if self._is_far(each)]
         keeping = [asyncio.ensure_future(self._schedule(each)) for each in far]
         near = [each for each in parcels if each not in far] if far else parcels
@@ -77,11 +133,7 @@ class Sending:
         if keeping:
             await asyncio.wait(keeping)
         kept = iter(keeping)
-        outcomes = [_outcome(next(kept)) if each in far else next(sent) for each in parcels]
-        return [
-            self._told(outcome, parcel.message) if isinstance(outcome, Exception) else outcome
-            for outcome, parcel in zip(outcomes, parcels, strict=True)
-        ]
+        return [_outcome(next(kept)) if each in far else next(sent) for each in parcels]
 
     def _told(self, error: Exception, message: Message) -> WaybillError:
         if isinstance(error, WaybillError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from .places import Places
 from .records import to_attributes, to_body
 from .sending import Sending, digest, outcomes_of
 
+_logger: Final = logging.getLogger("waybill.sqs")
 _ATTRIBUTES: Final = 8192
 """Bytes, more than those of a dead letter take."""
 
@@ -38,7 +40,9 @@ class Settling:
 
     async def ack(self, deliveries: Sequence[Delivery]) -> list[WaybillError | None]:
         """Delete what is done."""
-        return await self._settle("ack", self.deletes, [(each, {}) for each in deliveries])
+        outcomes = await self._settle("ack", self.deletes, [(each, {}) for each in deliveries])
+        await self._free_keys([each for each, error in zip(deliveries, outcomes, strict=True) if error is None])
+        return outcomes
 
     async def nack(self, items: Sequence[tuple[Delivery, timedelta]]) -> list[WaybillError | None]:
         """Another attempt, after a delay; one beyond what SQS lets a message be invisible is sent anew."""
@@ -81,6 +85,7 @@ class Settling:
             return (await self._sending.batches(url, [Entry(fields, len(body.encode()) + _ATTRIBUTES)]))[0]
 
         await self._copy_and_delete("bury", delivery, copy)
+        await self._free_keys([delivery])
 
     async def extend(self, deliveries: Sequence[Delivery]) -> list[Delivery | WaybillError]:
         """A full lease again, from now, but none beyond the 12 hours that SQS allows."""
@@ -108,6 +113,17 @@ class Settling:
     async def delete(self, url: str, handles: Sequence[str]) -> None:
         """Delete records whose copies are stored; what fails comes again, and is copied again."""
         await self.deletes(url, [Entry({"ReceiptHandle": each}) for each in handles])
+
+    async def _free_keys(self, deliveries: Sequence[Delivery]) -> None:
+        """What is over holds no key; one that cannot be freed now ends by itself, two weeks later."""
+        keys = self._sending.keys
+        if keys is None:
+            return
+        for each in deliveries:
+            try:
+                await keys.ended(each.message)
+            except EXPECTED as error:
+                _logger.warning("the unique key of job %s could not be freed: %s", each.message.id, error)
 
     # -- one for each ----------------------------------------------------------------------------------
 
