@@ -1,6 +1,7 @@
 """Where a broker comes from, and what is said when it comes from nowhere."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from waybill_conformance.brokers import (
     broker_or_skip,
     start,
 )
+from waybill_conformance.brokers.ports import free_port
 
 EXITS_AT_ONCE = "import sys; print('the disk is on fire'); sys.exit(3)"
 NEVER_ANSWERS = "import time; print('thinking', flush=True); time.sleep(60)"
@@ -195,6 +197,36 @@ def test_a_missing_emulator_names_the_extra_to_install(bare, monkeypatch):
         start("sqs")
 
 
+def test_a_server_of_pypi_that_cannot_be_installed_is_told_in_pips_own_words(bare, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_INDEX_URL", tmp_path.as_uri())
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    with pytest.raises(BrokerMissingError, match="environment of its own") as missing:
+        start("ministack")
+    assert "pip install ministack==" in missing.value.tried[-1]
+    assert "No matching distribution" in missing.value.tried[-1]
+
+
+def test_a_gentle_broker_is_asked_to_end_before_it_is_killed(notebook, tmp_path):
+    plain = notebook()
+    gentle = type("Gentle", (type(plain),), {"gentle": True})
+    told = tmp_path / "told"
+    ask = f"""
+import signal
+def end(*_):
+    open({str(told)!r}, "a").write("asked ")
+    raise SystemExit
+signal.signal(signal.SIGTERM, end)
+"""
+    with start(gentle(script=ask + plain.script)) as broker:
+        broker.restart()
+        assert told.read_text() == "asked "
+        broker.pause()
+        broker.restart()
+        assert told.read_text() == "asked asked "
+    assert told.read_text() == "asked asked "
+
+
 def test_one_way_alone_can_be_asked_for(notebook):
     with pytest.raises(BrokerMissingError) as missing:
         start(notebook(), how="container")
@@ -246,6 +278,14 @@ def test_a_server_that_never_answers_is_ended_and_its_log_is_told(notebook, fold
     with pytest.raises(BrokerStartError, match=r"(?s)within 0\.5 s.*thinking"):
         start(notebook(script=NEVER_ANSWERS))
     assert os.listdir(folders) == []
+
+
+def test_test_runners_that_seed_chance_alike_are_given_different_ports():
+    def ports():
+        random.seed(1)
+        return [free_port() for _ in range(5)]
+
+    assert ports() != ports()
 
 
 def test_a_server_whose_port_was_stolen_is_started_on_another(notebook, monkeypatch):

@@ -130,3 +130,11 @@ def test_any_bytes_can_be_unwrapped_and_wrapped_again(data):
     assert again.message.id == found.message.id
     assert same(again.message.body, found.message.body)
     assert again[1:] == found[1:]
+
+
+@given(messages)
+def test_an_opaque_body_is_carried_as_base64_and_arrives_as_it_was(message):
+    carried = wrap(message, DUE, 3, opaque=True)
+    assert {"raw", "due"} <= json.loads(carried).keys()
+    found = unwrap(carried, queue="q")
+    assert (found.message, found.due, found.attempts) == (message, DUE, 3)

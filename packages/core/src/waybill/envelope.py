@@ -160,8 +160,11 @@ class Unwrapped(NamedTuple):
     attempts: int
 
 
-def wrap(message: Message, due: datetime | None = None, attempts: int = 0) -> bytes:
-    """The whole message as one JSON object, for a broker that carries bytes alone."""
+def wrap(message: Message, due: datetime | None = None, attempts: int = 0, *, opaque: bool = False) -> bytes:
+    """The whole message as one JSON object, for a broker that carries bytes alone.
+
+    *opaque* carries the body as base64 whatever it is, for a broker that does not take every character.
+    """
     unique = message.unique
     carried = _Carried(
         priority=message.priority,
@@ -176,7 +179,7 @@ def wrap(message: Message, due: datetime | None = None, attempts: int = 0) -> by
     except (ValueError, RecursionError):
         members = {}
         carried.raw = base64.b64encode(message.body).decode()
-    if not _FIELDS.isdisjoint(members):  # a foreign field of the same name must not be taken for ours
+    if opaque or not _FIELDS.isdisjoint(members):  # a foreign field of the same name must not be taken for ours
         members = {}
         carried.raw = base64.b64encode(message.body).decode()
     if bytes(members.get("jobId", b"")) != _encode(message.id):

@@ -67,7 +67,7 @@ class Broker:
         return self._server.log()
 
     def restart(self, *, forgetful: bool = False) -> None:
-        """`kill -9`, and start it again with the same data; returns when it serves.
+        """`kill -9` (a gentle kind is asked to end first), and start it again with the same data; until it serves.
 
         Where the data cannot be the same this is refused, unless `forgetful` says that it need not be.
         """
@@ -77,6 +77,8 @@ class Broker:
                 " never does; nothing was done. Use pause() or cut(), or restart(forgetful=True)."
             )
         with self._lock:
+            if self.kind.gentle and self._proxy is not None:
+                self._proxy.cut()  # it would wait for what is under way
             self._server.kill()
             if self._proxy is None:
                 self._server.revive()

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
+from . import environment, package
+
 # Where distributions put servers that an ordinary user's PATH leaves out.
 SERVER_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/opt/homebrew/opt/rabbitmq/sbin")
 
@@ -55,6 +57,10 @@ class BrokerKind:
     """Instead of a program: the Python module that is the server."""
     package: ClassVar[str] = ""
     """Its package in Debian, or "" if there is none."""
+    requirement: ClassVar[str] = ""
+    """Instead of a package: what pip installs, in an environment of its own."""
+    gentle: ClassVar[bool] = False
+    """Whether a restart asks it to end before it kills it, as it saves what it has only then."""
     cure: ClassVar[str] = ""
     """How to get it where `package` does not help."""
     patience: ClassVar[float] = 30
@@ -71,7 +77,18 @@ class BrokerKind:
         """The program to start, or None."""
         if self.module:
             return sys.executable if module_exists(self.module) else None
-        return shutil.which(self.program, path=os.pathsep.join((os.environ.get("PATH", ""), *SERVER_FOLDERS)))
+        found = shutil.which(self.program, path=os.pathsep.join((os.environ.get("PATH", ""), *SERVER_FOLDERS)))
+        if found is None and self.requirement:
+            return environment.find(self.requirement, self.program)
+        return found
+
+    def install(self) -> str | None:
+        """Get the program; what stands against it, or None."""
+        if self.requirement:
+            failure = environment.install(self.requirement)
+            return failure and f"pip install {self.requirement}: {failure}"
+        failure = package.installable() or package.install(self.package)
+        return failure and f"the package {self.package}: {failure}"
 
     def commands(self, site: Site) -> Sequence[Command]:
         """The processes to start, in this order; the last one is the broker. Called anew for each restart."""

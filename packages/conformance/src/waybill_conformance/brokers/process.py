@@ -52,6 +52,13 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def ask_to_end(self) -> None:
+        """Let it end by itself, for a while, also if it was paused."""
+        self._popen.terminate()
+        self.signal(signal.SIGCONT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(GRACE)
+
     def kill(self) -> None:
         """End it all, at once; to be called once, as the number may go to a stranger then."""
         self.signal(signal.SIGKILL)
@@ -83,6 +90,8 @@ class ProcessServer:
     def kill(self) -> None:
         for place, child in list(self._children.items()):
             if not child.side:
+                if self._kind.gentle:
+                    child.ask_to_end()
                 child.kill()
                 del self._children[place]
         end = time.monotonic() + GRACE

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, cast
 
-from . import container, package
+from . import container
 from .broker import Broker
 from .errors import BrokerMissingError, BrokerStartError
 from .kind import BrokerKind
@@ -117,14 +117,15 @@ def from_process(kind: BrokerKind, tried: list[str]) -> Broker | None:
     program = kind.find()
     if program is None:
         tried.append(f"no module {kind.module}" if kind.module else f"no program {kind.program}")
-        if not kind.package:
+        source = kind.requirement or kind.package
+        if not source:
             return None
-        if failure := package.installable() or package.install(kind.package):
-            tried.append(f"the package {kind.package}: {failure}")
+        if failure := kind.install():
+            tried.append(failure)
             return None
         program = kind.find()
         if program is None:
-            tried.append(f"the package {kind.package}: installed, but it brings no {kind.program}")
+            tried.append(f"{source}: installed, but it brings no {kind.program}")
             return None
     return serving(kind, lambda: ProcessServer(kind, program))
 

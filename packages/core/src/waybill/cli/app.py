@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from . import dead, doctor, drivers, enqueue, jobs, queues, schedules, worker
+from .commands import OpenGroup
 from .demo import command as demo
 from .failures import exit_code_of
 from .output import say
@@ -20,7 +21,7 @@ _HELP = """Background jobs that do not care which broker carries them.
 Exit codes: 0 done, 1 it failed or could not start, 2 misuse or a failed check.
 """
 
-app = typer.Typer(name="waybill", help=_HELP, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(name="waybill", cls=OpenGroup, help=_HELP, add_completion=False, pretty_exceptions_enable=False)
 verbs: list[Callable[..., None]] = [
     worker.worker,
     enqueue.enqueue,
