@@ -112,6 +112,11 @@ class SyncService:
             )
         return asyncio.run_coroutine_threadsafe(verb(*args, **kwargs), background.loop)
 
+    @property
+    def thread_id(self) -> int | None:
+        """The background thread's, once there is one: `sys._current_frames()` shows what it does."""
+        return None if self.background is None else self.background.thread.ident
+
     def open(self) -> Self:
         """Connect at once."""
         self.run(self._service.open)
