@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from waybill.driver import Delivery, Message
 from waybill.errors import DeadReason, WaybillError
-from waybill.timing import ZERO, Clock
+from waybill.timing import ZERO, Clock, format_moment
 
 from .aws import Aws
 from .batches import Batches, Entry
@@ -83,7 +83,7 @@ class Settling:
     async def keep_dead(self, message: Message, reason: DeadReason, to: str | None) -> None:
         """Send a message that came from no queue to the dead letters."""
         try:
-            outcome = await self._copy_of_dead(message, reason, to, "")
+            outcome = await self._copy_of_dead(message, reason, to, format_moment(reason.at))
         except (*EXPECTED, WaybillError) as error:
             outcome = error
         if isinstance(outcome, Exception):
@@ -91,13 +91,13 @@ class Settling:
                 outcome if isinstance(outcome, WaybillError) else while_calling(outcome, self._aws.where, "bury")
             ) from outcome
 
-    async def _copy_of_dead(self, message: Message, reason: DeadReason, to: str | None, handle: str) -> Any:
+    async def _copy_of_dead(self, message: Message, reason: DeadReason, to: str | None, which: str) -> Any:
         url = await self._places.url(Place(to or message.queue, DEAD))
         body = to_body(message)
         fields: dict[str, Any] = {"MessageBody": body, "MessageAttributes": to_attributes(reason, message.queue)}
         if self._aws.options.fifo:
             fields["MessageGroupId"] = f"={digest(message.id)}"
-            fields["MessageDeduplicationId"] = digest(message.id, "dead", handle)
+            fields["MessageDeduplicationId"] = digest(message.id, "dead", which)
         return (await self._sending.batches(url, [Entry(fields, len(body.encode()) + _ATTRIBUTES)]))[0]
 
     async def extend(self, deliveries: Sequence[Delivery]) -> list[Delivery | WaybillError]:

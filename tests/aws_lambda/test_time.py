@@ -1,0 +1,182 @@
+"""The time left in the function: nothing begins that cannot end, and Lambda is always answered."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from waybill import JobError, job
+
+LONG = 30  # seconds that no test waits for
+
+
+@pytest.fixture
+def lasting():
+    """Handlers that end when the test does."""
+    over = threading.Event()
+
+    @job
+    async def patient(ctx):
+        await asyncio.sleep(LONG)
+
+    @job
+    def stuck(ctx):
+        over.wait(LONG)
+
+    @job
+    async def deaf(ctx):
+        while not over.is_set():
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                continue
+
+    @job
+    async def blocking(ctx):
+        over.wait(LONG)
+
+    yield {"patient": patient, "stuck": stuck, "deaf": deaf, "blocking": blocking}
+    over.set()
+
+
+@pytest.fixture
+def quick():
+    @job
+    async def quick():
+        pass
+
+    return quick
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """A call, and the seconds it took."""
+
+    def call(function, *args):
+        begun = time.monotonic()
+        result = function(*args)
+        return result, time.monotonic() - begun
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["patient", "stuck", "deaf"])
+def test_what_does_not_end_in_time_is_given_back(bootstrap, record, context, failures, lasting, quick, timed, name):
+    told = []
+    handler = bootstrap(lasting[name], quick, on_job_failed=lambda job: told.append(job))
+    batch = [record({"jobName": name}, "m1"), record({"jobName": "quick"}, "m2")]
+    answer, seconds = timed(handler, {"Records": batch}, context(1000))
+    assert failures(answer) == ["m1"]
+    assert 0.7 < seconds < 1
+    assert not told  # it spends no attempt
+
+
+@pytest.mark.blocks_the_loop
+def test_a_handler_that_blocks_the_loop_does_not_keep_lambda_waiting(
+    bootstrap, record, context, failures, lasting, quick, timed, caplog
+):
+    handler = bootstrap(lasting["blocking"], quick)
+    batch = [
+        record({"jobName": "quick"}, "m1"),
+        record({"jobName": "blocking"}, "m2"),
+        record({"jobName": "quick"}, "m3"),
+    ]
+    answer, seconds = timed(handler, {"Records": batch}, context(1000))
+    assert "m1" not in failures(answer)
+    assert "m2" in failures(answer)
+    assert seconds < 1
+    assert "over.wait(LONG)" in caplog.text
+
+
+def test_what_cannot_begin_in_time_is_not_begun(bootstrap, record, context, failures, lasting, timed):
+    begun = []
+
+    @job
+    async def second():
+        begun.append(1)
+
+    handler = bootstrap(lasting["patient"], second, concurrency=1)
+    batch = [record({"jobName": "patient"}, "m1"), record({"jobName": "second"}, "m2")]
+    answer, _ = timed(handler, {"Records": batch}, context(600))
+    assert failures(answer) == ["m1", "m2"]
+    assert not begun
+
+
+@pytest.mark.parametrize("left", [0, 100, -5])
+def test_with_no_time_left_nothing_begins(bootstrap, record, context, failures, left):
+    begun = []
+
+    @job
+    async def first():
+        begun.append(1)
+
+    assert failures(bootstrap(first)({"Records": [record({"jobName": "first"})]}, context(left))) == ["m1"]
+    assert not begun
+
+
+def test_handlers_are_told_before_they_are_cancelled(bootstrap, record, context, failures):
+    @job
+    async def polite(ctx):
+        while not ctx.shutting_down:
+            await asyncio.sleep(0.01)
+
+    assert failures(bootstrap(polite)({"Records": [record({"jobName": "polite"})]}, context(1000))) == []
+
+
+def test_a_plain_handler_is_told_that_it_is_cancelled(bootstrap, record, context, failures):
+    told = threading.Event()
+
+    @job
+    def listening(ctx):
+        if ctx.cancelled.wait(5):
+            told.set()
+
+    assert failures(bootstrap(listening)({"Records": [record({"jobName": "listening"})]}, context(600))) == ["m1"]
+    assert told.wait(5)
+
+
+def test_the_margin_can_be_set(bootstrap, record, context, lasting, timed):
+    handler = bootstrap(lasting["patient"], margin="1500ms")
+    _, seconds = timed(handler, {"Records": [record({"jobName": "patient"})]}, context(2000))
+    assert 0.5 < seconds < 1.5
+
+
+@pytest.mark.parametrize("context", [None, object(), {}], ids=["none", "object", "mapping"])
+def test_where_nobody_tells_the_time_there_is_no_limit(bootstrap, record, failures, context):
+    @job
+    async def slow():
+        await asyncio.sleep(0.3)
+
+    assert failures(bootstrap(slow)({"Records": [record({"jobName": "slow"})]}, context)) == []
+
+
+def test_the_group_behind_one_that_does_not_end_is_given_back(bootstrap, record, context, failures, lasting, quick):
+    arn = "arn:aws:sqs:eu-west-1:1:q.fifo"
+    batch = [record({"jobName": name}, name, arn=arn, group="g") for name in ("patient", "quick")]
+    assert failures(bootstrap(lasting["patient"], quick)({"Records": batch}, context(500))) == ["patient", "quick"]
+
+
+@pytest.mark.parametrize("name", ["patient", "stuck", "deaf"])
+def test_a_direct_job_that_does_not_end_in_time_is_an_error(bootstrap, context, lasting, timed, name):
+    handler = bootstrap(lasting[name])
+    begun = time.monotonic()
+    with pytest.raises(JobError, match=r"(?i)function's time was over"):
+        handler({"jobName": name}, context(600))
+    assert time.monotonic() - begun < 0.6
+
+
+@pytest.mark.blocks_the_loop
+def test_a_direct_job_that_blocks_the_loop_is_an_error_in_time(bootstrap, context, lasting):
+    begun = time.monotonic()
+    with pytest.raises(JobError, match="blocks its event loop"):
+        bootstrap(lasting["blocking"])({"jobName": "blocking"}, context(600))
+    assert time.monotonic() - begun < 0.6
+
+
+def test_the_next_event_is_handled_beside_what_ignored_its_cancellation(
+    bootstrap, record, context, failures, lasting, quick
+):
+    handler = bootstrap(lasting["deaf"], quick)
+    assert failures(handler({"Records": [record({"jobName": "deaf"})]}, context(500))) == ["m1"]
+    assert failures(handler({"Records": [record({"jobName": "quick"})]}, context(5000))) == []
