@@ -1,10 +1,13 @@
 """`waybill aws template`: what it writes is a valid template, and has what the driver and the function need."""
 
+import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import cfnlint.api
 import pytest
@@ -12,6 +15,7 @@ from cfnlint.config import ManualArgs
 from cfnlint.decode.cfn_yaml import loads
 
 from waybill import ConfigurationError, open_driver
+from waybill_sqs import aws_command
 from waybill_sqs.options import SqsOptions
 from waybill_sqs.stack import Stack, template, to_yaml
 
@@ -204,3 +208,9 @@ def test_what_the_command_cannot_do_is_told_in_one_line(command, arguments, told
     assert ran.stdout == ""
     assert told in ran.stderr
     assert ran.stderr.count("\n") == 1
+
+
+def test_every_option_of_the_command_is_in_the_page():
+    page = (Path(__file__).parents[2] / "docs/how-to/lambda.md").read_text(encoding="utf-8")
+    names = set(inspect.signature(aws_command.template).parameters) - {"settings"}
+    assert {f"--{each.replace('_', '-')}" for each in names} <= set(re.findall(r"`(--[\w-]+)`", page))
