@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -449,3 +450,26 @@ def test_no_secret_of_a_message_is_told(bootstrap, record, caplog):
     handler = bootstrap()
     handler({"Records": [record(body), record('{"token": "s3cret"', "m2")]}, None)
     assert "s3cret" not in caplog.text
+
+
+def test_records_may_come_as_a_list_as_pipes_of_eventbridge_hand_them_over(bootstrap, record, failures):
+    @job
+    async def picky(payload):
+        if payload:
+            raise ValueError(payload)
+
+    batch = [record({"jobName": "picky", "payload": number}, f"m{number}") for number in range(2)]
+    assert failures(bootstrap(picky)(batch, None)) == ["m1"]
+
+
+def test_a_context_that_is_a_stand_in_says_nothing(bootstrap, record, failures):
+    seen = []
+
+    @job
+    async def seeing(ctx):
+        seen.append(ctx.attempt)
+
+    handler = bootstrap(seeing)
+    assert failures(handler({"Records": [record({"jobName": "seeing"})]}, MagicMock())) == []
+    assert handler({"jobName": "seeing"}, MagicMock()) == {"success": True}
+    assert seen == [1, 1]

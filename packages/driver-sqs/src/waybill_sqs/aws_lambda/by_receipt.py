@@ -35,6 +35,7 @@ class ByReceipt:
 
     def __init__(self, connection: Connection, driver: SqsDriver, held: timedelta, strangers: ByAnswer) -> None:
         self._connection, self._driver, self._held, self._strangers = connection, driver, held, strangers
+        self._unknown: set[str] = set()
 
     @property
     def clock(self) -> Clock:
@@ -46,9 +47,9 @@ class ByReceipt:
         try:
             [arrived] = await self._driver.admit(record.arn, [Record.of(record.raw)], held=self._held)
         except ConfigurationError as error:
-            _logger.warning(
-                "a failed job will wait for the queue's visibility timeout, whatever its backoff: %s", error
-            )
+            if record.arn not in self._unknown:
+                self._unknown.add(record.arn)
+                _logger.warning("failed jobs will wait for their visibility timeout, whatever their backoff: %s", error)
             return await self._strangers.accept(record)
         if isinstance(arrived, WaybillError):
             raise arrived

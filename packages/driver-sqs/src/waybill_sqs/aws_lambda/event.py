@@ -58,6 +58,8 @@ def read_event(event: object, context: object = None) -> Event:
         ConfigurationError: nothing that this function could do; it may have the wrong trigger.
         InvalidJobPayloadError: a payload that is no JSON, from a test.
     """
+    if isinstance(event, list) and any(map(_is_of_sqs, event)):  # as EventBridge Pipes hand them over
+        event = {"Records": event}
     if not isinstance(event, Mapping):
         raise ConfigurationError(f"the event is a {type(event).__name__}, and not an object. {_WANTED}")
     records = event.get("Records")
@@ -136,8 +138,8 @@ def _text(value: object) -> str:
 
 def _count(value: object, least: int) -> int:
     try:
-        return max(int(value), least)  # type: ignore[call-overload,no-any-return]
-    except (TypeError, ValueError, OverflowError):
+        return max(int(value), least) if isinstance(value, (int, str)) else least
+    except ValueError:
         return least
 
 
