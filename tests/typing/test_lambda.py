@@ -25,5 +25,5 @@ assert_type(sqs_event([resize.call("cat.png"), (resize, "dog.png")]), dict[str, 
 
 bootstrap_worker(make, SqsDriver("sqs://eu-west-1"), concurrency=10, threads=2, margin="5s", on_job_failed=told)
 bootstrap_worker(make, "sqs://eu-west-1")
-bootstrap_worker("sqs://eu-west-1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-bootstrap_worker(make, margin=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+bootstrap_worker("sqs://eu-west-1")  # type: ignore[arg-type]
+bootstrap_worker(make, margin=5)  # type: ignore[arg-type]
