@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from waybill import JobError, job
+from waybill import JobError, JobService, job
 from waybill.timing import parse_duration
 from waybill_sqs.aws_lambda.deadline import Deadline
 
@@ -115,8 +115,24 @@ def test_with_no_time_left_nothing_begins(bootstrap, record, context, failures, 
     async def first():
         begun.append(1)
 
-    assert failures(bootstrap(first)({"Records": [record({"jobName": "first"})]}, context(left))) == ["m1"]
+    handler = bootstrap(first)
+    assert failures(handler({"Records": [record({"jobName": "first"})]}, context(left))) == ["m1"]
+    with pytest.raises(JobError, match="time"):
+        handler({"jobName": "first"}, context(left))
     assert not begun
+
+
+def test_a_start_that_takes_too_long_is_told_and_nothing_is_lost(
+    bootstrap, record, context, failures, driver, quick, caplog
+):
+    async def resources():
+        await asyncio.sleep(LONG)
+
+    handler = bootstrap(service=JobService(driver, jobs=[quick], services=resources))
+    assert failures(handler({"Records": [record({"jobName": "quick"})]}, context(300))) == ["m1"]
+    assert "before the worker had started" in caplog.text
+    with pytest.raises(JobError, match="before the worker had started"):
+        handler({"jobName": "quick"}, context(300))
 
 
 def test_handlers_are_told_before_they_are_cancelled(bootstrap, record, context, failures):

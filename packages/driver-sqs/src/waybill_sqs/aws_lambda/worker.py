@@ -131,8 +131,10 @@ class LambdaWorker:
             return outcome
         batch = Batch(read, deadline)
         if read:
-            with contextlib.suppress(_TimeOverError):
+            try:
                 self._in_time(deadline, self._handle_batch, batch, deadline)
+            except _TimeOverError as error:
+                _logger.error("%s", error)  # noqa: TRY400 - where it was raised says nothing
         return batch.answer()
 
     def warm_up(self) -> None:
@@ -208,25 +210,29 @@ class LambdaWorker:
         """What a verb comes to on the background loop.
 
         Raises:
-            JobError: the loop is blocked, so that nobody there saw the time run out.
+            JobError: the time was over, and nobody on that loop has seen it.
         """
+        patience = deadline.until(deadline.answer)
+        if patience == 0:
+            raise _TimeOverError("the function had no time left, so nothing was begun")
         future = self.service.sync.submit(verb, *args)
         try:
             with contextlib.suppress(TimeoutError):
-                future.exception(deadline.until(deadline.answer))
+                future.exception(patience)
         except BaseException:  # such as Ctrl-C, in a test
             future.cancel()
             raise
-        if not future.done():
-            future.cancel()
-            frame = sys._current_frames().get(self.service.sync.thread_id or 0)
-            where = "" if frame is None else f" It is at:\n{''.join(traceback.format_stack(frame))}"
-            _logger.error(
-                "the function's time is over, and something blocks the event loop: make that handler a plain "
-                "function, which runs in a thread, or await.%s", where,
-            )  # fmt: skip
-            raise _TimeOverError("the function's time was over, and something blocks its event loop")
-        return future.result()
+        if future.done():
+            return future.result()
+        future.cancel()
+        if self._ready is None:
+            raise _TimeOverError("the function's time was over before the worker had started")
+        frame = sys._current_frames().get(self.service.sync.thread_id or 0)
+        where = "" if frame is None else f" It is at:\n{''.join(traceback.format_stack(frame))}"
+        raise _TimeOverError(
+            "the function's time was over, and something blocks its event loop: make that handler a plain function, "
+            f"which runs in a thread, or await.{where}"
+        )
 
 
 class _TimeOverError(JobError):
