@@ -80,7 +80,8 @@ class Batch:
                 self._begun.add(place)
                 if await self._is_over(place, executor, settlement):
                     self._over.add(place)
-                elif behind := line[position + 1 :]:
+                else:
+                    behind = [each for each in line[position + 1 :] if each not in self._begun]
                     await self._give_back(behind, settlement)
                     return
 
