@@ -230,6 +230,10 @@ class SqsDriver:
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None = None) -> None:
         await self._open.settling.bury(delivery, reason, to)
 
+    async def keep_dead(self, message: Message, reason: DeadReason, to: str | None = None) -> None:
+        """Keep as a dead letter what was never received from a queue, such as the job that a Lambda's event names."""
+        await self._open.settling.keep_dead(message, reason, to)
+
     async def ack_batch(self, deliveries: Sequence[Delivery]) -> Sequence[WaybillError | None]:
         return await self._open.settling.ack(deliveries)
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from waybill.driver import Delivery
+from waybill.driver import Delivery, Message
 from waybill.errors import DeadReason, WaybillError
-from waybill.timing import ZERO, Clock
+from waybill.timing import ZERO, Clock, format_moment
 
 from .aws import Aws
 from .batches import Batches, Entry
@@ -73,19 +73,32 @@ class Settling:
 
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None) -> None:
         """Send it to the dead letters, and delete it."""
-        message = delivery.message
 
         async def copy() -> Any:
-            url = await self._places.url(Place(to or message.queue, DEAD))
-            body = to_body(message)
-            fields: dict[str, Any] = {"MessageBody": body, "MessageAttributes": to_attributes(reason, message.queue)}
-            if self._aws.options.fifo:
-                fields["MessageGroupId"] = f"={digest(message.id)}"
-                fields["MessageDeduplicationId"] = digest(message.id, "dead", _handle(delivery))
-            return (await self._sending.batches(url, [Entry(fields, len(body.encode()) + _ATTRIBUTES)]))[0]
+            return await self._copy_of_dead(delivery.message, reason, to, _handle(delivery))
 
         await self._copy_and_delete("bury", delivery, copy)
         await self._free_keys([delivery])
+
+    async def keep_dead(self, message: Message, reason: DeadReason, to: str | None) -> None:
+        """Send a message that came from no queue to the dead letters."""
+        try:
+            outcome = await self._copy_of_dead(message, reason, to, format_moment(reason.at))
+        except (*EXPECTED, WaybillError) as error:
+            outcome = error
+        if isinstance(outcome, Exception):
+            raise (
+                outcome if isinstance(outcome, WaybillError) else while_calling(outcome, self._aws.where, "bury")
+            ) from outcome
+
+    async def _copy_of_dead(self, message: Message, reason: DeadReason, to: str | None, which: str) -> Any:
+        url = await self._places.url(Place(to or message.queue, DEAD))
+        body = to_body(message)
+        fields: dict[str, Any] = {"MessageBody": body, "MessageAttributes": to_attributes(reason, message.queue)}
+        if self._aws.options.fifo:
+            fields["MessageGroupId"] = f"={digest(message.id)}"
+            fields["MessageDeduplicationId"] = digest(message.id, "dead", which)
+        return (await self._sending.batches(url, [Entry(fields, len(body.encode()) + _ATTRIBUTES)]))[0]
 
     async def extend(self, deliveries: Sequence[Delivery]) -> list[Delivery | WaybillError]:
         """A full lease again, from now, but none beyond the 12 hours that SQS allows."""

@@ -103,6 +103,8 @@ class MiniStack(Sqs):
     cure: ClassVar = "let pip install ministack==1.5.33 into an environment of its own, or put it on PATH"
 
     image: str = ""
+    services: str = "sqs,dynamodb,scheduler"
+    """Which of its services start; "lambda" runs functions as processes beside it."""
 
     @property
     def keeps(self) -> bool:
@@ -116,7 +118,8 @@ class MiniStack(Sqs):
             "PYTHONPATH": folder,
             "BIND_HOST": LOOPBACK,
             "GATEWAY_PORT": str(site.port),
-            "SERVICES": "sqs,dynamodb,scheduler",
+            "SERVICES": self.services,
+            "LAMBDA_EXECUTOR": "local",
             "PERSIST_STATE": "1",
             "STATE_DIR": f"{folder}/state",
             "HOME": folder,

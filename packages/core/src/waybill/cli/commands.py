@@ -52,7 +52,9 @@ def _as_command(name: str, module: ModuleType) -> Any:
         if "settings" in inspect.signature(command).parameters:
             command = takes_settings(command)
         group.command(each.rstrip("_").replace("_", "-"))(command)
-    return typer.main.get_group(group)
+    made = typer.main.get_group(group)
+    made.name = name  # as the list of commands shows it
+    return made
 
 
 def _as_broken(name: str, reason: Exception) -> Any:

@@ -29,7 +29,7 @@ from ..jobs.handler import Handler
 from ..jobs.payload import PayloadError
 from ..jobs.registry import Registered
 from ..plugins import Hooks
-from ..retry import Retry
+from ..retry import Retry, exponential_backoff
 from ..sending.inline import call_in_thread
 from .fate import Again, Dead, Done, Dropped, Fate, Lost, Released, describe, fate_of_failure
 from .instant import Instant
@@ -67,6 +67,13 @@ class Executor:
 
     async def execute(self, run: Run, *, exact_attempts: bool) -> Fate:
         """Everything between receiving a delivery and settling it."""
+        try:
+            return await self._read_and_judge(run, exact_attempts=exact_attempts)
+        except Exception as error:  # ours: the slot and the job must survive it
+            _logger.exception("job %r (%r) could not be judged; it runs again", run.job_name, run.delivery.message.id)
+            return Again(error, exponential_backoff(run.delivery.attempt))
+
+    async def _read_and_judge(self, run: Run, *, exact_attempts: bool) -> Fate:
         try:
             envelope = decode(run.delivery.message.body)
         except ValueError as issue:

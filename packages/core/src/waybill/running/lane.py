@@ -11,11 +11,11 @@ from typing import Final
 
 from ..driver import Delivery
 from ..errors import BrokerUnavailableError, ConfigurationError, DriverClosedError, WaybillError
-from ..retry import exponential_backoff, soon
+from ..retry import soon
 from ..sending.connection import Connection
 from ..timing import ZERO, sleep
 from .execute import Executor
-from .fate import Again, Done, Dropped, Fate
+from .fate import Done, Dropped
 from .run import Run
 from .settle import settle
 
@@ -123,12 +123,7 @@ class Lane:
         self._changed.set()
 
     async def _process(self, run: Run) -> None:
-        fate: Fate
-        try:
-            fate = await self._executor.execute(run, exact_attempts=self._exact_attempts)
-        except Exception as error:  # ours: the slot and the job must survive it
-            _logger.exception("job %r (%r) could not be judged; it runs again", run.job_name, run.delivery.message.id)
-            fate = Again(error, exponential_backoff(run.delivery.attempt))
+        fate = await self._executor.execute(run, exact_attempts=self._exact_attempts)
         group = run.delivery.message.group
         if group is None:
             # The slot is free while the ack is under way, so that both travel together.

@@ -6,13 +6,12 @@ import asyncio
 import itertools
 import logging
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from ..driver import Delivery
-from ..errors import BrokerUnavailableError, EnqueueUnknownError, LeaseLostError, WaybillError
+from ..errors import BrokerUnavailableError, DeadReason, EnqueueUnknownError, LeaseLostError, WaybillError
 from ..retry import soon
-from ..sending.connection import Connection
-from ..timing import sleep
+from ..timing import Clock, sleep
 from .fate import Again, Dead, Done, Dropped, Fate, Released
 from .run import Run
 
@@ -21,7 +20,18 @@ _LONGEST_PAUSE: Final = timedelta(seconds=1)
 _WITHOUT_LEASE: Final = timedelta(seconds=30)  # a connection's lease has no end of its own
 
 
-async def settle(connection: Connection, run: Run, fate: Fate) -> bool:
+class Settles(Protocol):
+    """What a fate needs of a broker: a `Connection`, or whoever stands between a worker and the broker."""
+
+    @property
+    def clock(self) -> Clock: ...
+    async def ack(self, delivery: Delivery, /) -> None: ...
+    async def nack(self, delivery: Delivery, delay: timedelta, /) -> None: ...
+    async def release(self, delivery: Delivery, /) -> None: ...
+    async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None, /) -> None: ...
+
+
+async def settle(connection: Settles, run: Run, fate: Fate) -> bool:
     """Tell the broker what became of a delivery; whether it knows. What it never learns, the lease brings back.
 
     A verb that ended in BrokerUnavailableError may have happened: it is repeated while the lease lasts, and a
@@ -53,7 +63,7 @@ async def settle(connection: Connection, run: Run, fate: Fate) -> bool:
     raise AssertionError
 
 
-async def _tell(connection: Connection, delivery: Delivery, fate: Fate) -> None:
+async def _tell(connection: Settles, delivery: Delivery, fate: Fate) -> None:
     match fate:
         case Done() | Dropped():
             await connection.ack(delivery)

@@ -7,21 +7,19 @@ import contextlib
 import logging
 import signal as signals_module
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any, Final, Self, cast
 
-from ..driver import Diagnoses
 from ..errors import ConfigurationError
 from ..jobs.context import Flag
 from ..schedules.ticker import Ticker
 from ..sending.broker import Broker
-from ..sending.inline import entered_services
 from ..sending.service import JobService
 from ..timing import ZERO, Duration, parse_duration
 from .execute import Executor
 from .lane import Lane
 from .leases import Leases
+from .prepare import prepared
 from .recycling import Recycling
 from .ticking import tickers_of
 from .watchdog import Watchdog
@@ -153,20 +151,10 @@ class Worker:
         self._refuse_declarations()
         service = self.service
         async with AsyncExitStack() as stack:
-            was_open = service.broker.connected is not None
-            await service.open()
-            if not was_open:
-                stack.push_async_callback(service.disconnect)
-            await service.check()
             by_broker = self._by_broker()
-            for broker in by_broker:
-                await self._diagnose(broker)
-            self.stopping = Flag()
-            self.hooks = service.hooks.extended(self._functions)
-            services = await stack.enter_async_context(entered_services(service.services))
-            pool = ThreadPoolExecutor(self.threads, thread_name_prefix="waybill-job")
-            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-            self._executor = Executor(service, self.hooks, services, pool, self.threads, self.stopping)
+            ready = await stack.enter_async_context(prepared(service, by_broker, self._functions, self.threads))
+            self.stopping, self.hooks = Flag(), ready.hooks
+            self._executor = ready.executor(self.stopping)
             slots = max(1, self.concurrency // len(by_broker))
             lanes: list[Lane] = []
             for broker, queues in by_broker.items():
@@ -202,18 +190,6 @@ class Worker:
         for queue in self.queues:
             lanes.setdefault(self.service.broker_of(queue), []).append(queue)
         return lanes
-
-    async def _diagnose(self, broker: Broker) -> None:
-        driver = (await broker.connect()).driver
-        if not isinstance(driver, Diagnoses):
-            return
-        notes = await driver.diagnose()
-        for each in notes:
-            if each.level == "warning":
-                _logger.warning("%s: %s", each.fact, each.cure)
-        errors = [f"{each.fact}; {each.cure}" for each in notes if each.level == "error"]
-        if errors:
-            raise ConfigurationError(f"the broker would lose jobs: {' '.join(errors)}")
 
     # -- stopping --------------------------------------------------------------------------------------
 

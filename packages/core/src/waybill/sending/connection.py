@@ -278,8 +278,12 @@ class Connection:
         """Keep it as a dead letter; where the broker cannot, in a queue named like its own with ".dead"."""
         if isinstance(self.driver, Buries):
             await self.driver.bury(delivery, reason, to)
-            return
-        message = delivery.message
+        else:
+            await self.keep_dead(delivery.message, reason, to)
+            await self.ack(delivery)
+
+    async def keep_dead(self, message: Message, reason: DeadReason, to: str | None) -> None:
+        """Keep a copy in the queue named like its own with ".dead", the reason among its headers."""
         why = {
             "waybill-dead-code": reason.code,
             "waybill-dead-error": reason.error.encode("ascii", "backslashreplace").decode()[:1024],
@@ -291,7 +295,6 @@ class Connection:
             headers={**message.headers, **why},
         )  # fmt: skip
         await self.driver.enqueue(copy)
-        await self.ack(delivery)
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Sequence[Delivery]]]) -> bool:

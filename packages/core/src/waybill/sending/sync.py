@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from typing_extensions import ParamSpec, Unpack
@@ -93,6 +94,15 @@ class SyncService:
 
     def run(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         """Run one of the service's verbs on the background loop and wait for it."""
+        future = self.submit(verb, *args, **kwargs)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C while waiting; nothing where the verb itself raised
+            raise
+
+    def submit(self, verb: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]:
+        """Begin one of the service's verbs on the background loop, with the caller's context variables."""
         background = self.background
         if background is None or background.process != os.getpid():
             background = _shared.enter(self)
@@ -100,12 +110,12 @@ class SyncService:
             raise ConfigurationError(
                 "service.sync was called on its own background loop; await the service's verb instead"
             )
-        future = asyncio.run_coroutine_threadsafe(verb(*args, **kwargs), background.loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # Ctrl-C while waiting; nothing where the verb itself raised
-            raise
+        return asyncio.run_coroutine_threadsafe(verb(*args, **kwargs), background.loop)
+
+    @property
+    def thread_id(self) -> int | None:
+        """The background thread's, once there is one: `sys._current_frames()` shows what it does."""
+        return None if self.background is None else self.background.thread.ident
 
     def open(self) -> Self:
         """Connect at once."""

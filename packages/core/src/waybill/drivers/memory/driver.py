@@ -122,6 +122,10 @@ class MemoryDriver:
         """Let the next enqueue raise *error* and store nothing."""
         self._shared.failures.append(error)
 
+    async def keep_dead(self, message: Message, reason: DeadReason, to: str | None = None) -> None:
+        """Keep as a dead letter what was never received here, such as a record of a Lambda's event."""
+        self._store.keep_dead(message, reason, to)
+
     # -- sending ---------------------------------------------------------------------------------------
 
     async def enqueue(self, message: Message) -> str:

@@ -130,7 +130,11 @@ class Store:
     def bury(self, delivery: Delivery, reason: DeadReason, to: str | None) -> None:
         with self.lock:
             self.ack(delivery)
-            self.queue(to or delivery.message.queue).dead.append(DeadLetter(delivery.message, reason))
+            self.keep_dead(delivery.message, reason, to)
+
+    def keep_dead(self, message: Message, reason: DeadReason, to: str | None) -> None:
+        with self.lock:
+            self.queue(to or message.queue).dead.append(DeadLetter(message, reason))
 
     # -- waiting ---------------------------------------------------------------------------------------
 
