@@ -15,7 +15,7 @@ from waybill.timing import ZERO, Clock, format_moment
 
 from .aws import Aws
 from .batches import Batches, Entry
-from .failures import EXPECTED, lost_lease, while_settling
+from .failures import EXPECTED, lost_lease, while_calling, while_settling
 from .holding import Receipt, receipt_of
 from .names import DEAD, Place
 from .places import Places
