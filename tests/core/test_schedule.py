@@ -62,7 +62,7 @@ def note(ran):
         ({"every": "1h", "limit": "4"}, "1 or more"),
         ({"start_at": datetime(2026, 1, 1)}, "tzinfo=UTC"),
         ({"every": "1h", "end_at": datetime(2026, 1, 1)}, "tzinfo=UTC"),
-        ({"start_at": 1_767_225_600_000}, "fromtimestamp"),
+        ({"start_at": 1_767_225_600_000}, "from_epoch_ms"),
         ({"start_at": "tomorrow"}, "ISO 8601"),
         ({"every": 86_400_000}, "no unit"),
         ({"every": "10x"}, "no duration"),

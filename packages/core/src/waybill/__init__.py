@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .commands import Command
 from .driver import (
     Capabilities,
     DeadLetter,
@@ -49,14 +50,17 @@ from .errors import (
 from .hooks import JobExecution, hookimpl
 from .jobs.context import JobContext
 from .jobs.define import define_job, define_periodic_job, job
+from .jobs.discovery import discover_jobs
 from .jobs.job import Call, Job
 from .jobs.options import JobOptions, Unique
 from .jobs.registry import JobModule, JobRegistry
+from .progress import ShowProgress
 from .result import BatchResult, EnqueueFailure, EnqueueResult
 from .retry import Retry
 from .schedules.entry import ScheduleEntry
 from .schedules.schedule import Schedule
 from .sending.service import JobService
+from .timing import from_epoch_ms
 
 if TYPE_CHECKING:
     from .running.worker import Worker
@@ -76,6 +80,7 @@ __all__ = [
     "BrokerUnavailableError",
     "Call",
     "Capabilities",
+    "Command",
     "ConfigurationError",
     "DeadLetter",
     "DeadReason",
@@ -119,6 +124,7 @@ __all__ = [
     "Schedule",
     "ScheduleEntry",
     "Session",
+    "ShowProgress",
     "TransientJobError",
     "Unique",
     "UniqueClaim",
@@ -131,6 +137,8 @@ __all__ = [
     "claims",
     "define_job",
     "define_periodic_job",
+    "discover_jobs",
+    "from_epoch_ms",
     "hookimpl",
     "job",
     "open_driver",

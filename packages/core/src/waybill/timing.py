@@ -83,6 +83,18 @@ def parse_moment(value: Moment) -> datetime:
     return value.astimezone(UTC)
 
 
+def from_epoch_ms(milliseconds: float) -> datetime:
+    """A moment from milliseconds since 1970, as other languages count: an aware UTC datetime.
+
+    Raises:
+        ValueError: no calendar has it.
+    """
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, OSError, ValueError, TypeError):
+        raise ValueError(f"{milliseconds!r} is no number of milliseconds since 1970 that a calendar has") from None
+
+
 def format_moment(value: datetime) -> str:
     """An aware datetime as RFC 3339 in UTC with microseconds: 2026-01-31T09:00:00.000000Z."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

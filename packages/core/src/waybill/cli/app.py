@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from . import dead, doctor, drivers, enqueue, jobs, queues, schedules, worker
+from . import dead, doctor, drivers, enqueue, jobs, queues, run as runs, schedules, worker
 from .commands import OpenGroup
 from .demo import command as demo
 from .failures import exit_code_of
@@ -28,6 +28,7 @@ verbs: list[Callable[..., None]] = [
     queues.queues,
     queues.purge,
     jobs.jobs,
+    runs.run,
     drivers.drivers,
     doctor.doctor,
     demo.demo,

@@ -21,6 +21,12 @@ current_context: ContextVar[JobContext | None] = ContextVar("waybill_current_con
 live_services: weakref.WeakSet[JobService] = weakref.WeakSet()
 
 
+def parent_in(service: JobService) -> str | None:
+    """The id of the job whose handler is running on that service."""
+    context = current_context.get()
+    return context.job_id if context is not None and context.service is service else None
+
+
 def find_service(job: Any) -> JobService:
     """The service to send *job* through.
 

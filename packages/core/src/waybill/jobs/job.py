@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, Literal, cast, overload
+from typing import Any, Generic, Literal, Self, cast, overload
 
 from typing_extensions import TypedDict, TypeVar, Unpack
 
@@ -17,7 +19,8 @@ from ..result import EnqueueFailure, EnqueueResult
 from ..retry import Retry
 from ..schedules.schedule import Schedule
 from ..timing import Duration, Moment, parse_duration
-from .current import find_service
+from .context import JobLogger
+from .current import current_context, find_service, parent_in
 from .handler import UNKNOWN, Handler
 from .options import OPTION_NAMES, JobOptions, Unique
 from .payload import PayloadError, Schema
@@ -189,16 +192,20 @@ class Job(Generic[P, R]):
     ) -> EnqueueResult:
         """Send it through the running handler's service, the current one, or the only one that knows it.
 
+        Sent from a handler, it records that handler's job as its parent.
+
         Raises:
             EnqueueError: it was not accepted; nothing was sent, unless it is an EnqueueUnknownError.
         """
         due = _one_time(delay, at)
         service = find_service(self)
+        parent = parent_in(service)
         if schedule is None and schedule_id is None:
-            return await service.send(Call(self, payload, due, options))
+            return await service.send(Call(self, payload, due, options), parent_id=parent)
         if due is not None:
             raise EnqueueConfigurationError("a job is sent by a schedule, or at one time, not both. Nothing was sent.")
-        return await service.dispatch(self, payload, schedule=schedule, schedule_id=schedule_id, **options)
+        how: dict[str, Any] = {**options, "parent_id": parent}
+        return await service.dispatch(self, payload, schedule=schedule, schedule_id=schedule_id, **how)
 
     async def try_dispatch(self, payload: Any = None, **options: Any) -> EnqueueResult | EnqueueFailure:
         """`dispatch` for code that branches: a falsy EnqueueFailure instead of an exception."""
@@ -210,6 +217,35 @@ class Job(Generic[P, R]):
     async def dispatch_now(self, payload: P = None) -> R:  # type: ignore[assignment]  # no payload is None
         """Run it here and now, validated, without a broker; returns what the handler returns."""
         return cast("R", await find_service(self).run_now(self, payload))
+
+    def with_delay(self, delay: Duration) -> Self:
+        """A copy with another default delay; this one keeps its own."""
+        made = copy.copy(self)
+        made.delay = delay
+        return made
+
+    # -- telling, from inside `handle` -----------------------------------------------------------------
+
+    def info(self, message: str, *args: object, **fields: Any) -> None:
+        """Log what is going on, with the running job's id and attempt."""
+        self._log.log(logging.INFO, message, *args, **fields)
+
+    def success(self, message: str, *args: object, **fields: Any) -> None:
+        """The same, as an outcome."""
+        self._log.log(logging.INFO, message, *args, outcome="success", **fields)
+
+    def warning(self, message: str, *args: object, **fields: Any) -> None:
+        """Log what somebody should look at."""
+        self._log.log(logging.WARNING, message, *args, **fields)
+
+    def error(self, message: str, *args: object, **fields: Any) -> None:
+        """Log what went wrong."""
+        self._log.log(logging.ERROR, message, *args, **fields)
+
+    @property
+    def _log(self) -> JobLogger:
+        context = current_context.get()
+        return JobLogger({"job_name": self.name}) if context is None else context.log
 
     # The parameters of the service's verbs: each borrows them through a ParamSpec, so that type checkers infer
     # a payload from a literal and refuse a wrong one.

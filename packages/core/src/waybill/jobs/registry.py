@@ -52,6 +52,8 @@ class JobRegistry:
         self.queue, self.retry = queue, retry
         self._by_name: dict[str, Registered] = {}
         self._by_alias: dict[str, Registered] = {}
+        self.told_large: set[str] = set()
+        """Jobs whose large payloads were remarked upon."""
 
     def include(self, items: Iterable[AnyJob | type[AnyJob] | JobModule]) -> None:
         """Register jobs, and those of modules.

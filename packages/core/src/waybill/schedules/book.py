@@ -6,10 +6,10 @@ new; a sign of life of each worker; and, for a while, which instants have been r
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import uuid4
 
 from ..driver import KeepsState
 from ..errors import BrokerUnavailableError
@@ -94,7 +94,7 @@ class Book:
         key = f"{self._root}mark"
         found = await self._store.state_get(key)
         # If another is first, its mark is as good: it was made after our records were written.
-        await self._store.state_put(key, uuid4().bytes, expect=None if found is None else found.version)
+        await self._store.state_put(key, os.urandom(8), expect=None if found is None else found.version)
 
     # -- signs of life ---------------------------------------------------------------------------------
 

@@ -115,7 +115,7 @@ def _moment(name: str, value: Any) -> datetime:
     except ValueError as error:
         hint = ""
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            hint = "; a number of milliseconds since 1970 is datetime.fromtimestamp(n / 1000, UTC)"
+            hint = "; milliseconds since 1970 become one by waybill.from_epoch_ms(n)"
         raise InvalidScheduleError(f"{name}: {error}{hint}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -31,6 +32,8 @@ from .ids import new_job_id
 _ANY_JSON: Final = Schema()
 _UNNAMED: Final = JobOptions()
 _LONGEST_ID: Final = 256
+_LARGE: Final = 32 * 1024  # bytes, from which on a payload is worth a word
+_logger: Final = logging.getLogger("waybill.service")
 
 
 Q = ParamSpec("Q")
@@ -198,6 +201,12 @@ class Rules(msgspec.Struct, frozen=True):
             raise InvalidJobPayloadError(name, [str(issue)]) from issue
         if len(raw) > self.max_payload_bytes:
             raise PayloadTooLargeError(len(raw), self.max_payload_bytes, name)
+        if len(raw) > _LARGE and name not in self.registry.told_large:
+            self.registry.told_large.add(name)
+            _logger.warning(
+                "%s: a payload of %s bytes. Payloads are best small: send an id, and let the handler look the rest up",
+                name, f"{len(raw):,}",
+            )  # fmt: skip
         return raw, parsed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self, overload
+from typing import Any, Self, TypeVar, overload
 
 from typing_extensions import ParamSpec, Unpack
 
@@ -29,6 +29,7 @@ from .broker import Broker, Source, driver_object
 from .checks import check_jobs
 from .connection import Connection
 from .inline import run_inline
+from .many import send_many
 from .operator import Operator
 from .preparing import CanDispatch, CanEnqueue, CanEnqueueAt, CanEnqueueIn, Prepared, Rules
 from .recurring import cancel_schedule, dispatch_on_schedule, list_schedules
@@ -36,6 +37,7 @@ from .sync import SyncService
 
 MAX_PAYLOAD_BYTES = 262_144
 
+P = TypeVar("P")
 Q = ParamSpec("Q")
 
 
@@ -263,6 +265,29 @@ class JobService:
             EnqueueError: an item is refused by the checks (its place is in a note); nothing was sent.
         """
         return await send_batch(self, items, on_progress)
+
+    async def enqueue_many(
+        self,
+        job: Job[P, Any] | type[Job[P, Any]] | str,
+        payloads: Iterable[P],
+        *,
+        chunk_size: int = 100,
+        on_progress: Callable[[int, int], object] | None = None,
+        **options: Unpack[SendOptions],
+    ) -> BatchResult:
+        """Send one job for each of many payloads, chunk by chunk.
+
+        Args:
+            job: as for `enqueue`.
+            payloads: one for each job.
+            chunk_size: how many are checked and sent together.
+            on_progress: told (done, total) after each chunk; `ShowProgress()` prints it.
+            options: for each of them, as for `enqueue`.
+
+        Raises:
+            EnqueueError: a payload is refused by the checks; the chunks before were sent.
+        """
+        return await send_many(self, job, payloads, options, chunk_size=chunk_size, on_progress=on_progress)
 
     async def send(self, call: Call, **options: Any) -> EnqueueResult:
         """Send one Call; the other verbs come here."""

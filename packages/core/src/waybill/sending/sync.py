@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .preparing import CanDispatch, CanEnqueue, CanEnqueueAt, CanEnqueueIn
     from .service import JobService
 
+P = TypeVar("P")
 Q = ParamSpec("Q")
 T = TypeVar("T")
 
@@ -187,6 +188,19 @@ class SyncService:
     ) -> BatchResult:
         """Send many jobs; `on_progress` is called on the background thread."""
         return self.run(self._service.enqueue_batch, items, on_progress)
+
+    def enqueue_many(
+        self,
+        job: Job[P, Any] | type[Job[P, Any]] | str,
+        payloads: Iterable[P],
+        *,
+        chunk_size: int = 100,
+        on_progress: Callable[[int, int], object] | None = None,
+        **options: Unpack[SendOptions],
+    ) -> BatchResult:
+        """Send one job for each of many payloads; `on_progress` is called on the background thread."""
+        how: dict[str, Any] = {**options, "chunk_size": chunk_size, "on_progress": on_progress}
+        return self.run(self._service.enqueue_many, job, payloads, **how)
 
     def run_now(self, job: Any, payload: Any = None) -> Any:
         """Run a job here and now, without a broker."""
