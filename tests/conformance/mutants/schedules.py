@@ -89,7 +89,7 @@ async def looks_once(self):
 
 
 async def makes_a_place(self, broker):
-    return Book(MemoryDriver(), None)
+    return MemoryDriver()
 
 
 FAULTS = [
@@ -113,6 +113,6 @@ FAULTS = [
      "test_a_time_of_day_runs_once_in_the_night_that_has_it_twice"),
     (Ticker, "_look", looks_once, MemoryDriver,
      "test_a_changed_or_removed_schedule_takes_effect_on_a_worker_that_runs"),
-    (Books, "_book", makes_a_place, lacking("KeepsState"),
+    (Books, "_keeper", makes_a_place, lacking("KeepsState"),
      "test_a_recurrence_is_refused_where_there_is_no_place_for_it"),
 ]  # fmt: skip

@@ -55,6 +55,7 @@ from .jobs.job import Call, Job
 from .jobs.options import JobOptions, Unique
 from .jobs.registry import JobModule, JobRegistry
 from .progress import ShowProgress
+from .resources import Resources
 from .result import BatchResult, EnqueueFailure, EnqueueResult
 from .retry import Retry
 from .schedules.entry import ScheduleEntry
@@ -119,6 +120,7 @@ __all__ = [
     "PermanentJobError",
     "QueueDriver",
     "QueueStats",
+    "Resources",
     "Retry",
     "RetryExhaustedError",
     "Schedule",

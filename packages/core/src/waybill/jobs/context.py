@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..envelope import Session
 from ..errors import ConfigurationError
+from ..resources import JobResources
+from ..timing import Duration, parse_duration
+from .once import Once
 
 if TYPE_CHECKING:
     from ..result import EnqueueResult
     from ..sending.service import JobService
 
 _logger: Final = logging.getLogger("waybill.job")
+T = TypeVar("T")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -92,8 +96,8 @@ class JobContext:
 
     __slots__ = (
         "_log", "_loop", "attempt", "cancelled", "enqueued_at", "job_id", "job_name", "lease_lost",
-        "max_attempts", "metadata", "parent_id", "queue", "schedule_id", "scheduled_for", "service", "services",
-        "session", "shutting_down",
+        "max_attempts", "metadata", "parent_id", "queue", "resources", "schedule_id", "scheduled_for", "service",
+        "services", "session", "shutting_down",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +132,7 @@ class JobContext:
         self.scheduled_for = scheduled_for
         self.services = services
         self.shutting_down = shutting_down
+        self.resources: JobResources | None = None
         self.lease_lost = Flag()
         self.cancelled = Flag()
         self._log: JobLogger | None = None
@@ -144,6 +149,35 @@ class JobContext:
     async def enqueue(self, job: Any, payload: Any = None, **options: Any) -> EnqueueResult:
         """Send a follow-up that records this job as its parent; takes what `JobService.enqueue` takes."""
         return await self.service.enqueue(job, payload, parent_id=self.job_id, **options)
+
+    def resource(self, kind: type[T]) -> T:
+        """What the service's `services=` has of that type: the worker's, or one that is made for this job now.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if self.resources is not None:
+            return self.resources.get(kind)
+        return _found(self.services, kind)
+
+    async def async_resource(self, kind: type[T]) -> T:
+        """The same, for those that are made or entered by awaiting."""
+        return self.resource(kind) if self.resources is None else await self.resources.get_async(kind)
+
+    def once(self, key: str, *, ttl: Duration | None = None) -> Once:
+        """A mark in the broker that *key* was begun: true for the first that asks, in this and every other job.
+
+            if await ctx.once(f"charge:{payment}"):         # at most once, also if the handler fails after it
+            async with ctx.once("charge:1") as first:       # taken back if the block raises
+
+        Args:
+            key: what is to be begun once.
+            ttl: how long the mark is kept; for ever by default.
+
+        Raises:
+            UnsupportedError: the broker keeps no marks.
+        """
+        return Once(self, key, None if ttl is None else parse_duration(ttl, bare=False))
 
     @property
     def sync(self) -> SyncContext:
@@ -162,11 +196,31 @@ class SyncContext:
 
     def enqueue(self, job: Any, payload: Any = None, **options: Any) -> EnqueueResult:
         """Send a follow-up from a plain handler, through the worker's own connection."""
+        return self._wait(lambda: self._context.enqueue(job, payload, **options), "ctx.enqueue(...)")
+
+    def once(self, key: str, *, ttl: Duration | None = None) -> bool:
+        """Whether this is the first that asks for *key*."""
+
+        async def ask() -> bool:
+            return await self._context.once(key, ttl=ttl)
+
+        return self._wait(ask, "ctx.once(...)")
+
+    def _wait(self, begin: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:
             here = None
         if here is self._loop:
-            raise ConfigurationError("ctx.sync is for plain handlers; in an async one write: await ctx.enqueue(...)")
-        sending = self._context.enqueue(job, payload, **options)
-        return asyncio.run_coroutine_threadsafe(sending, self._loop).result()
+            raise ConfigurationError(f"ctx.sync is for plain handlers; in an async one write: await {what}")
+        return asyncio.run_coroutine_threadsafe(begin(), self._loop).result()
+
+
+def _found(services: Any, kind: type[T]) -> T:
+    """By type, in whatever the service was given: a container with `get`, or a mapping."""
+    get = getattr(services, "get", None)
+    found: T | None = get(kind) if callable(get) else None
+    if found is None:
+        name = getattr(kind, "__name__", kind)
+        raise ConfigurationError(f"no resource {name} is known here: services= is {type(services).__name__}")
+    return found

@@ -30,7 +30,7 @@ from ..jobs.payload import PayloadError
 from ..jobs.registry import Registered
 from ..plugins import Hooks
 from ..retry import Retry, exponential_backoff
-from ..sending.inline import call_in_thread
+from ..sending.inline import call_in_thread, job_resources
 from .fate import Again, Dead, Done, Dropped, Fate, Lost, Released, describe, fate_of_failure
 from .instant import Instant
 from .run import Run
@@ -183,9 +183,10 @@ class Executor:
         return failure, result
 
     async def _run_handler(self, run: Run, handler: Handler, payload: Any, ctx: JobContext) -> Any:
-        if handler.is_async:
-            return await handler.call(payload, ctx)
-        return await call_in_thread(handler, payload, ctx, self._pool, run.in_thread)
+        async with job_resources(ctx):
+            if handler.is_async:
+                return await handler.call(payload, ctx)
+            return await call_in_thread(handler, payload, ctx, self._pool, run.in_thread)
 
     def _time_out(self, run: Run) -> None:
         run.interrupt("timeout")

@@ -34,24 +34,31 @@ class Books:
         Raises:
             UnsupportedError: there is none; tells the cure.
         """
-        broker = self.store or self._service.broker_of(queue)
-        book = await self._book(broker)
-        if book is not None:
-            return book
+        return Book(await self.keeper(queue), self._service.namespace)
+
+    async def keeper(self, queue: str) -> KeepsState:
+        """The store beside a queue.
+
+        Raises:
+            UnsupportedError: there is none; tells the cure.
+        """
+        driver = await self._keeper(self.store or self._service.broker_of(queue))
+        if driver is not None:
+            return driver
         if self.store is not None:
             raise UnsupportedError(f"schedules={self.store} keeps no state; {CURE}. Nothing was stored.")
-        raise UnsupportedError(f"this broker has no place for schedules: {CURE}. Nothing was stored.")
+        raise UnsupportedError(f"this broker has no place for schedules and marks: {CURE}. Nothing was stored.")
 
     async def all(self) -> list[Book]:
         """Every book there is."""
         service = self._service
         brokers = [service.broker, *service.brokers.values()] if self.store is None else [self.store]
-        found = [await self._book(each) for each in brokers]
-        return [each for each in found if each is not None]
+        found = [await self._keeper(each) for each in brokers]
+        return [Book(each, service.namespace) for each in found if each is not None]
 
-    async def _book(self, broker: Broker) -> Book | None:
+    async def _keeper(self, broker: Broker) -> KeepsState | None:
         driver = (await self._service.connect(broker)).driver
-        return Book(driver, self._service.namespace) if isinstance(driver, KeepsState) else None
+        return driver if isinstance(driver, KeepsState) else None
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call *wake*, on any thread, when this service changes a schedule; returns what ends that."""

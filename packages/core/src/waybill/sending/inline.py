@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConfigurationError, UnknownJobError
 from ..jobs.context import Flag, JobContext
 from ..jobs.current import current_context
+from ..resources import JobResources, OpenResources, Resources, enter
 
 if TYPE_CHECKING:
     from ..jobs.handler import Handler
@@ -46,9 +47,10 @@ async def run_inline(service: JobService, job: Any, payload: Any) -> Any:
         )
         token = current_context.set(ctx)
         try:
-            if here.handler.is_async:
-                return await here.handler.call(parsed, ctx)
-            return await call_in_thread(here.handler, parsed, ctx, None)
+            async with job_resources(ctx):
+                if here.handler.is_async:
+                    return await here.handler.call(parsed, ctx)
+                return await call_in_thread(here.handler, parsed, ctx, None)
         finally:
             current_context.reset(token)
 
@@ -77,6 +79,12 @@ async def call_in_thread(
 @asynccontextmanager
 async def entered_services(given: Any) -> AsyncIterator[Any]:
     """What handlers find as `ctx.services`: a factory is called, and a context manager it returns is entered."""
+    if isinstance(given, Mapping) and given and all(isinstance(each, type) for each in given):
+        given = Resources(given)
+    if isinstance(given, Resources):
+        async with given.opened() as resources:
+            yield resources
+        return
     if not callable(given):
         yield given
         return
@@ -84,8 +92,16 @@ async def entered_services(given: Any) -> AsyncIterator[Any]:
     if inspect.isawaitable(made):
         made = await made
     async with AsyncExitStack() as stack:
-        if hasattr(made, "__aenter__"):
-            made = await stack.enter_async_context(made)
-        elif hasattr(made, "__enter__") and hasattr(made, "__exit__"):
-            made = stack.enter_context(made)
-        yield made
+        yield await enter(made, stack)
+
+
+def job_resources(ctx: JobContext) -> AbstractAsyncContextManager[object]:
+    """Closes what the job makes of its own, when the handler has ended."""
+    services = ctx.services
+    if not isinstance(services, OpenResources):
+        return _nothing_to_close
+    ctx.resources = JobResources(services)
+    return ctx.resources
+
+
+_nothing_to_close: Final = nullcontext()

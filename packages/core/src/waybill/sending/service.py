@@ -50,8 +50,9 @@ class JobService:
         queues: the only queues that may be used; None: any.
         default_queue: for jobs that name none.
         retry: for jobs that set none; 25 runs with exponential backoff.
-        services: what handlers find as `ctx.services`: any object, or a function (sync or async, also returning a
-            context manager) that a worker calls once at its start.
+        services: what handlers find as `ctx.services`: any object; a function (sync or async, also returning a
+            context manager) that a worker calls once at its start; `Resources`, or {type: function}, for
+            `ctx.resource(type)`.
         plugins: objects with `@hookimpl` functions; those of the entry-point group `waybill.plugins` are added.
         max_payload_bytes: of encoded JSON, 256 KiB by default.
         enqueue_timeout: how long an enqueue with an unknown outcome is repeated.
