@@ -52,6 +52,7 @@ from .jobs.context import JobContext
 from .jobs.define import define_job, define_periodic_job, job
 from .jobs.discovery import discover_jobs
 from .jobs.job import Call, Job
+from .jobs.late import Lazy, Ref
 from .jobs.options import JobOptions, Unique
 from .jobs.registry import JobModule, JobRegistry
 from .progress import ShowProgress
@@ -64,6 +65,7 @@ from .sending.service import JobService
 from .timing import from_epoch_ms
 
 if TYPE_CHECKING:
+    from .jobs.operations import define_operation
     from .running.worker import Worker
 
 
@@ -73,6 +75,10 @@ def __getattr__(name: str) -> Any:
         from .running.worker import Worker
 
         return Worker
+    if name == "define_operation":
+        from .jobs.operations import define_operation
+
+        return define_operation
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -113,6 +119,7 @@ __all__ = [
     "JobRegistry",
     "JobService",
     "JobTimeoutError",
+    "Lazy",
     "LeaseLostError",
     "Message",
     "Note",
@@ -120,6 +127,7 @@ __all__ = [
     "PermanentJobError",
     "QueueDriver",
     "QueueStats",
+    "Ref",
     "Resources",
     "Retry",
     "RetryExhaustedError",
@@ -138,6 +146,7 @@ __all__ = [
     "Worker",
     "claims",
     "define_job",
+    "define_operation",
     "define_periodic_job",
     "discover_jobs",
     "from_epoch_ms",

@@ -90,6 +90,7 @@ class Envelope(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     session: Session | None = None
     schedule_id: str | None = None
     scheduled_for: datetime | None = None
+    late: list[str] | None = None
 
 
 _envelope: Final = msgspec.json.Decoder(Envelope)

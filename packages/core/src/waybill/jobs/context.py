@@ -100,6 +100,9 @@ class JobContext:
         "services", "session", "shutting_down",
     )  # fmt: skip
 
+    metadata: Mapping[str, Any]
+    session: Session | None
+
     def __init__(
         self,
         *,
@@ -218,9 +221,10 @@ class SyncContext:
 
 def _found(services: Any, kind: type[T]) -> T:
     """By type, in whatever the service was given: a container with `get`, or a mapping."""
-    get = getattr(services, "get", None)
-    found: T | None = get(kind) if callable(get) else None
+    get: Any = getattr(services, "get", None)
+    found: Any = get(kind) if callable(get) else None
     if found is None:
         name = getattr(kind, "__name__", kind)
         raise ConfigurationError(f"no resource {name} is known here: services= is {type(services).__name__}")
-    return found
+    made: T = found
+    return made

@@ -15,6 +15,7 @@ import msgspec
 import msgspec.inspect
 
 from ..errors import ConfigurationError
+from .late import LateValueMet, encode_late, refuse_late
 
 MAX_DEPTH: Final = 64
 _INTEGERS: Final = range(-(2**63), 2**64)
@@ -44,6 +45,7 @@ class Schema:
 
         Raises:
             PayloadError: it is not of this type, or no other language could read it.
+            LateValueMet: there is a Ref or Lazy in it; `encode_late` takes those.
         """
         plain: Any = value
         try:
@@ -52,11 +54,30 @@ class Schema:
             raw = b"" if fault else _encoder.encode(plain)
         except RecursionError:
             fault, raw = _TOO_DEEP, b""
+        except LateValueMet:
+            raise
         except Exception as error:
             raise PayloadError(f"$: {error}") from error
         if fault is not None:
             raise PayloadError(f"${fault[0]}: {fault[1]}")
         return raw, self.parse(raw)
+
+    def encode_late(self, value: object) -> tuple[bytes, list[str]]:
+        """A value with late ones in it as JSON, and where they stand; it is checked when it runs.
+
+        Raises:
+            PayloadError: no other language could read it.
+        """
+        try:
+            plain, pointers = encode_late(value, to_builtin)
+            fault = _fault(plain, MAX_DEPTH)
+        except RecursionError:
+            fault, plain, pointers = _TOO_DEEP, None, []
+        except Exception as error:
+            raise PayloadError(f"$: {error}") from error
+        if fault is not None:
+            raise PayloadError(f"${fault[0]}: {fault[1]}")
+        return _encoder.encode(plain), pointers
 
     def parse(self, raw: bytes | msgspec.Raw) -> Any:
         """Read a payload, defaults applied.
@@ -167,12 +188,24 @@ def _fault_of_object(value: Any, depth: int) -> _Fault:
         plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
     except RecursionError:
         return _TOO_DEEP
+    except LateValueMet:
+        raise
     except Exception as error:
         return "", str(error)
     return _fault(plain, depth) if type(plain) is not type(value) else None
 
 
 def _to_builtin(value: Any) -> Any:
+    refuse_late(value)
+    return to_builtin(value)
+
+
+def to_builtin(value: Any) -> Any:
+    """What msgspec does not know by itself as JSON values.
+
+    Raises:
+        TypeError: it has no JSON form.
+    """
     if isinstance(value, Mapping):
         return dict(value)
     for base in (str, int, float):  # a subclass of theirs, which nobody else knows

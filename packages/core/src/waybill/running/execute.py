@@ -26,6 +26,7 @@ from ..hooks import JobExecution
 from ..jobs.context import Flag, JobContext
 from ..jobs.current import current_context
 from ..jobs.handler import Handler
+from ..jobs.late import LateError, resolve_late
 from ..jobs.payload import PayloadError
 from ..jobs.registry import Registered
 from ..plugins import Hooks
@@ -105,13 +106,20 @@ class Executor:
             error = JobError(f"{job.name}: attempt {attempt} of {limit} began and its worker vanished")
             return await self._fail(run, envelope, registered, error, "lease-expired")
         try:
-            payload = job.payload_schema.parse(envelope.payload)
-        except PayloadError as issue:
+            raw = envelope.payload if envelope.late is None else await self._with_late_values(run, envelope, limit)
+            payload = job.payload_schema.parse(raw)
+        except (PayloadError, LateError) as issue:
             refused = InvalidJobPayloadError(job.name, [str(issue)])
             if job.options.on_invalid == "retry" and attempt < limit:
                 again = Again(refused, retry.wait(attempt))
                 return await self._failed(again, self._execution(run, envelope, None), None)
             return await self._fail(run, envelope, registered, refused, "invalid-payload")
+        except Exception as error:  # a lookup's own: the database is away, say
+            fate = fate_of_failure(
+                error, retry, job_name=job.name, attempt=attempt, max_attempts=limit,
+                now=self._clock.now(), to=self._dead_letters_of(registered),
+            )  # fmt: skip
+            return await self._failed(fate, self._execution(run, envelope, None), None)
         ctx = self._context(run, envelope, limit)
         assert job.handler is not None
         if job.handler.is_async:
@@ -123,6 +131,11 @@ class Executor:
                 case "lease-lost":
                     return Lost()
             return await self._run(run, envelope, registered, payload, ctx)
+
+    async def _with_late_values(self, run: Run, envelope: Envelope, limit: int) -> bytes:
+        ctx = self._context(run, envelope, limit)
+        references, now = self._service.references, self._clock.now()
+        return await resolve_late(envelope.payload, envelope.late or [], ctx, references, now)
 
     async def _run(self, run: Run, envelope: Envelope, registered: Registered, payload: Any, ctx: JobContext) -> Fate:
         """Run the handler, between its hooks, and judge how it ended."""

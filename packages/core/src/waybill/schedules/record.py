@@ -58,6 +58,7 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     max_attempts: int | None = None
     parent_id: str | None = None
     session: Session | None = None
+    late: list[str] | None = None
     unique: Unique | None = None
     group: str | None = None
     priority: int = 0
@@ -150,6 +151,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", ta
                 max_attempts=content.max_attempts,
                 parent_id=content.parent_id,
                 session=content.session,
+                late=content.late,
                 schedule_id=self.id,
                 scheduled_for=instant,
             )

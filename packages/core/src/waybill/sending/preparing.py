@@ -21,6 +21,7 @@ from ..errors import (
     UnknownQueueError,
 )
 from ..jobs.job import At, Job
+from ..jobs.late import LateValueMet
 from ..jobs.options import JobOptions, Unique, checked_priority
 from ..jobs.payload import PayloadError, Schema
 from ..jobs.registry import JobRegistry, as_job
@@ -155,7 +156,7 @@ class Rules(msgspec.Struct, frozen=True):
         name, definition, default_queue = self._find(job)
         options = _UNNAMED if definition is None else definition.options
         queue = self.checked_queue((options.queue or default_queue) if queue is None else queue)
-        raw, parsed = self._encode(name, payload, _ANY_JSON if definition is None else definition.payload_schema)
+        raw, parsed, late = self._encode(name, payload, _ANY_JSON if definition is None else definition.payload_schema)
         now = self.clock.now()
         when, scheduled_at = _due(options.delay if due is None else due, now)
         job_id = new_job_id() if job_id is None else _checked_id(job_id)
@@ -172,6 +173,7 @@ class Rules(msgspec.Struct, frozen=True):
                 max_attempts=max_attempts,
                 parent_id=parent_id,
                 session=None if session is None else _checked_session(session),
+                late=late,
             )
         )
         message = Message(
@@ -194,9 +196,14 @@ class Rules(msgspec.Struct, frozen=True):
         job = as_job(given)
         return job.name, job, self.registry.add(job).queue
 
-    def _encode(self, name: str, payload: object, schema: Schema) -> tuple[bytes, Any]:
+    def _encode(self, name: str, payload: object, schema: Schema) -> tuple[bytes, Any, list[str] | None]:
+        late: list[str] | None = None
         try:
-            raw, parsed = schema.encode(payload)
+            try:
+                raw, parsed = schema.encode(payload)
+            except LateValueMet:
+                raw, late = schema.encode_late(payload)
+                parsed = msgspec.json.decode(raw)
         except PayloadError as issue:
             raise InvalidJobPayloadError(name, [str(issue)]) from issue
         if len(raw) > self.max_payload_bytes:
@@ -207,7 +214,7 @@ class Rules(msgspec.Struct, frozen=True):
                 "%s: a payload of %s bytes. Payloads are best small: send an id, and let the handler look the rest up",
                 name, f"{len(raw):,}",
             )  # fmt: skip
-        return raw, parsed
+        return raw, parsed, late
 
 
 def _checked_id(value: object) -> str:

@@ -89,6 +89,7 @@ def _content(service: JobService, call: Call, given: Mapping[str, Any]) -> Conte
         max_attempts=envelope.max_attempts,
         parent_id=envelope.parent_id,
         session=envelope.session,
+        late=envelope.late,
         unique=None if unique is None else Unique(unique.key, unique.until, unique.window),
         group=message.group,
         priority=message.priority,

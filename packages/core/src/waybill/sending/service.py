@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from typing_extensions import ParamSpec, Unpack
 
@@ -15,6 +15,7 @@ from ..errors import ConfigurationError, DuplicateJobError, EnqueueError, Enqueu
 from ..hooks import JobExecution
 from ..jobs.current import current_service, live_services
 from ..jobs.job import At, Call, DispatchOptions, Job, SendOptions
+from ..jobs.late import Lookup
 from ..jobs.registry import AnyJob, JobModule, JobRegistry
 from ..plugins import Hooks
 from ..queues import checked_queue_name
@@ -34,6 +35,9 @@ from .operator import Operator
 from .preparing import CanDispatch, CanEnqueue, CanEnqueueAt, CanEnqueueIn, Prepared, Rules
 from .recurring import cancel_schedule, dispatch_on_schedule, list_schedules
 from .sync import SyncService
+
+if TYPE_CHECKING:
+    from .operations import Operations
 
 MAX_PAYLOAD_BYTES = 262_144
 
@@ -59,6 +63,7 @@ class JobService:
         namespace: keeps applications apart on one broker.
         drivers: queues that live on a broker of their own, {queue: URL, driver or factory}.
         schedules: where schedules are kept, a URL, driver or factory; by default each broker keeps those of its queues.
+        references: what `Ref("name.…")` in payloads means: {name: function of the JobContext}.
         clock: the driver's own by default.
         on_enqueued, on_job_start, ...: single hook functions, see `waybill.hooks`.
 
@@ -81,6 +86,7 @@ class JobService:
         namespace: str | None = None,
         drivers: Mapping[str, Source] | None = None,
         schedules: Source | None = None,
+        references: Mapping[str, Lookup] | None = None,
         clock: Clock | None = None,
         **functions: Callable[..., Any] | None,
     ) -> None:
@@ -98,6 +104,7 @@ class JobService:
         self.registry = JobRegistry(default, Retry() if retry is None else Retry.parse(retry))
         self.registry.include(jobs)
         self.services = services
+        self.references = dict(references or {})
         self.hooks = Hooks(tuple(plugins), functions)
         self.clock: Clock = clock or getattr(driver_object(source), "clock", None) or SystemClock()
         self.namespace = None if namespace is None else checked_queue_name(namespace)
@@ -161,6 +168,13 @@ class JobService:
     def sync(self) -> SyncService:
         """The same verbs for blocking code, from any thread, also inside a running loop and after a fork."""
         return SyncService(self)
+
+    @cached_property
+    def ops(self) -> Operations:
+        """The operation namespaces: `service.ops.notifications.dispatch({...})`."""
+        from .operations import Operations
+
+        return Operations(self)
 
     @contextlib.contextmanager
     def as_current(self) -> Iterator[Self]:
