@@ -1,14 +1,23 @@
 """The testing kit: real paths on a virtual clock, what was sent and what was given up, and nothing sleeps."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from waybill import BrokerUnavailableError, ConfigurationError, Job, JobService, define_job
-from waybill.testing import MemoryDriver, VirtualClock, assert_enqueued, run_until_idle, use_driver
+from waybill import BrokerUnavailableError, ConfigurationError, EnqueueError, Job, JobService, Worker, define_job, job
+from waybill.testing import (
+    MemoryDriver,
+    VirtualClock,
+    assert_enqueued,
+    assert_not_enqueued,
+    run_until_idle,
+    use_driver,
+)
 
 
 @dataclass
@@ -203,3 +212,124 @@ async def test_it_runs_inside_an_open_service_as_well(driver):
         assert await run_until_idle(service) == 1
         await service.enqueue(SEND, Welcome("u2"))
         assert await run_until_idle(service, concurrency=1) == 1
+
+
+# -- what was not sent, and how it differs ---------------------------------------------------------------
+
+
+async def test_an_assertion_shows_how_a_payload_differs(service, driver):
+    @job(name="letter")
+    async def letter(payload: dict) -> None: ...
+
+    await service.enqueue(letter, {"to": "a@x", "tags": [1, 2], "extra": True})
+    with pytest.raises(AssertionError) as failure:
+        assert_enqueued(service, letter, payload={"to": "b@x", "tags": [1, 3], "missing": None})
+    told = str(failure.value)
+    assert "$.to: 'a@x', and 'b@x' was expected" in told
+    assert "$.tags[1]: 2, and 3 was expected" in told
+    assert "$.missing: None was expected, and is missing" in told
+    assert "$.extra: True was not expected" in told
+
+
+async def test_that_a_job_was_not_sent_is_asserted_too(service, driver):
+    @job(name="letter")
+    async def letter(payload: str) -> None: ...
+
+    assert_not_enqueued(service, letter)
+    await service.enqueue(letter, "a")
+    assert_not_enqueued(service, letter, payload="b")
+    assert_not_enqueued(service, letter, queue="other")
+    with pytest.raises(AssertionError, match="1 times, not 0 times"):
+        assert_not_enqueued(service, letter)
+
+
+# -- failure injection -----------------------------------------------------------------------------------
+
+
+async def test_any_verb_can_be_made_to_fail(service, driver, clock, until):
+    ran = []
+
+    @job(name="letter", retry=3)
+    async def letter(payload: str, ctx) -> None:
+        ran.append((payload, ctx.attempt))
+
+    driver.fail_next(BrokerUnavailableError("down"), times=2)
+    for _ in range(2):
+        with pytest.raises(EnqueueError, match="down"):
+            await service.enqueue(letter, "lost")
+    await service.enqueue(letter, "kept")
+    driver.fail_next(BrokerUnavailableError("down"), "receive")
+    driver.fail_next(BrokerUnavailableError("down"), "ack")
+    async with Worker(service):
+        for _ in range(20):
+            clock.advance("1s")
+            await asyncio.sleep(0.002)
+        await until(lambda: ran)
+    assert ran == [("kept", 1)]
+    assert (await service.stats("default")).leased == 0
+    with pytest.raises(ValueError, match="receive, ack"):
+        driver.fail_next(BrokerUnavailableError("down"), "purge")
+
+
+async def test_a_failed_enqueue_is_not_recorded_and_only_the_next_one_fails(service, driver):
+    driver.fail_next(BrokerUnavailableError("down"))
+    outcomes = await service.enqueue_batch([("a", 1), ("b", 2)])
+    assert [each.job_name for each in driver.enqueued] == ["b"]
+    assert len(outcomes.failed) == 1
+
+
+# -- pytest fixtures -------------------------------------------------------------------------------------
+
+FIXTURES = """
+import asyncio
+from waybill import JobService, Schedule, job
+from waybill.testing import assert_enqueued, run_until_idle
+
+ran = []
+
+@job
+async def tick() -> None:
+    ran.append(1)
+
+production = JobService("sqlite:///never.db", jobs=[tick])
+
+def test_a_service_on_the_virtual_clock(waybill_service, waybill_clock, waybill_driver):
+    async def story():
+        service = waybill_service(jobs=[tick])
+        await service.dispatch(tick, schedule=Schedule(every="1h"))
+        waybill_clock.advance("1h")
+        assert await run_until_idle(service) == 1
+        assert len(waybill_driver.enqueued) == 1
+    asyncio.run(story())
+
+def test_the_applications_own_service(waybill_app, waybill_driver):
+    async def story():
+        service = waybill_app(production)
+        assert service is production
+        await service.enqueue(tick)
+        assert_enqueued(production, tick, times=1)
+    asyncio.run(story())
+    assert production.driver is waybill_driver
+
+def test_it_is_given_back():
+    assert production.driver == "sqlite:///never.db"
+"""
+
+
+def test_the_fixtures_come_with_a_plugin(tmp_path):
+    (tmp_path / "test_shop.py").write_text(FIXTURES)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "waybill.pytest_plugin",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:xdist",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert not (tmp_path / "never.db").exists()

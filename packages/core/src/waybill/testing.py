@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from .drivers.memory import Enqueued, MemoryDriver
 from .errors import ConfigurationError
 from .jobs.job import Job
@@ -146,14 +148,55 @@ def assert_enqueued(
     ]
     if len(found) == times or (times is None and found):
         return found
-    sent = (
-        "".join(f"\n  {each.job_name} to {each.queue}: {each.payload!r}" for each in driver.enqueued) or "\n  nothing"
-    )
     expected = "at least once" if times is None else f"{times} times"
     raise AssertionError(
         f"{name} was enqueued {len(found)} times, not {expected}"
-        f"{'' if payload is _ANY else f', with {payload!r}'}{f', to {queue}' if queue else ''}. Sent:{sent}"
+        f"{'' if payload is _ANY else f', with {payload!r}'}{f', to {queue}' if queue else ''}. "
+        f"Sent:{_listed(driver, name, wanted)}"
     )
+
+
+def assert_not_enqueued(
+    service: JobService,
+    job: Job[Any, Any] | type[Job[Any, Any]] | str,
+    *,
+    payload: Any = _ANY,
+    queue: str | None = None,
+) -> None:
+    """Assert that a job was not sent; what is left out counts as "any".
+
+    Raises:
+        AssertionError: it was; the message lists what was sent.
+    """
+    assert_enqueued(service, job, payload=payload, queue=queue, times=0)
+
+
+def _listed(driver: MemoryDriver, name: str, wanted: Any) -> str:
+    """What was sent, a line each, and how another payload of the same job differs from the wanted one."""
+    lines = []
+    for each in driver.enqueued:
+        lines.append(f"\n  {each.job_name} to {each.queue}: {each.payload!r}")
+        if each.job_name == name and wanted is not _ANY:
+            lines += [
+                f"\n      {place}: {what}" for place, what in _differences(msgspec.to_builtins(wanted), each.payload)
+            ]
+    return "".join(lines) or "\n  nothing"
+
+
+def _differences(wanted: Any, sent: Any, place: str = "$") -> Iterator[tuple[str, str]]:
+    if isinstance(wanted, dict) and isinstance(sent, dict):
+        for key in [*wanted, *(each for each in sent if each not in wanted)]:
+            if key not in sent:
+                yield f"{place}.{key}", f"{wanted[key]!r} was expected, and is missing"
+            elif key not in wanted:
+                yield f"{place}.{key}", f"{sent[key]!r} was not expected"
+            else:
+                yield from _differences(wanted[key], sent[key], f"{place}.{key}")
+    elif isinstance(wanted, list) and isinstance(sent, list) and len(wanted) == len(sent):
+        for index, (one, other) in enumerate(zip(wanted, sent, strict=True)):
+            yield from _differences(one, other, f"{place}[{index}]")
+    elif wanted != sent:
+        yield place, f"{sent!r}, and {wanted!r} was expected"
 
 
 def _reader(job: Job[Any, Any] | type[Job[Any, Any]] | str) -> Callable[[Any], Any]:
@@ -193,4 +236,12 @@ def use_driver(service: JobService, driver: Source) -> Iterator[JobService]:
             setattr(service, name, value)
 
 
-__all__ = ["Enqueued", "MemoryDriver", "VirtualClock", "assert_enqueued", "run_until_idle", "use_driver"]
+__all__ = [
+    "Enqueued",
+    "MemoryDriver",
+    "VirtualClock",
+    "assert_enqueued",
+    "assert_not_enqueued",
+    "run_until_idle",
+    "use_driver",
+]

@@ -32,7 +32,7 @@ from ...driver import (
 from ...errors import DeadReason, DriverClosedError, WaybillError
 from ...timing import ZERO, Clock, Duration, SystemClock, parse_duration
 from .queue import BEHIND, DELAYED, LEASED, READY
-from .store import Enqueued, Store
+from .store import FAILING, Enqueued, Store
 
 T = TypeVar("T")
 
@@ -118,9 +118,17 @@ class MemoryDriver:
         """What was given up, by queue and then in order."""
         return [letter for queue in self._shared.queues.values() for letter in queue.dead]
 
-    def fail_next(self, error: BaseException) -> None:
-        """Let the next enqueue raise *error* and store nothing."""
-        self._shared.failures.append(error)
+    def fail_next(self, error: BaseException, verb: str = "enqueue", *, times: int = 1) -> None:
+        """Let the next calls of a verb raise *error* and change nothing.
+
+        Args:
+            error: what a broker's driver would raise, such as BrokerUnavailableError("down").
+            verb: enqueue (delayed ones and those of a batch too), receive, ack, nack, release, extend or bury.
+            times: how many calls, one after the other.
+        """
+        if verb not in FAILING:
+            raise ValueError(f"{verb!r} is no verb that can be made to fail; there are {', '.join(FAILING)}")
+        self._shared.failures.setdefault(verb, []).extend([error] * times)
 
     async def keep_dead(self, message: Message, reason: DeadReason, to: str | None = None) -> None:
         """Keep as a dead letter what was never received here, such as a record of a Lambda's event."""

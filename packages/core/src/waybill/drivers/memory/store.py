@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from ...driver import DeadLetter, Delivery, Due, Message, StateValue
 from ...errors import DeadReason, DuplicateJobError
 from ...timing import ZERO, Clock
 from .queue import Queue, Record
+
+FAILING: Final = ("enqueue", "receive", "ack", "nack", "release", "extend", "bury")
+"""Verbs that a test can make fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Store:
         self.queues: dict[str, Queue] = {}
         self.sequence = itertools.count(1)
         self.enqueued: list[Enqueued] = []
-        self.failures: list[BaseException] = []
+        self.failures: dict[str, list[BaseException]] = {}
+        """What the next calls of each verb raise."""
         self._state: dict[str, StateValue] = {}
         self._state_ends: dict[str, datetime] = {}
         self._recording = recording
@@ -59,8 +63,7 @@ class Store:
 
     def enqueue(self, message: Message, due: Due) -> str:
         with self.lock:
-            if self.failures:
-                raise self.failures.pop(0)
+            self._fail("enqueue")
             queue, now = self.queue(message.queue), self.clock.now()
             if message.id in queue.records:
                 return message.id
@@ -89,7 +92,12 @@ class Store:
             queue.delay(record, due)
         self.wake(message.queue)
 
+    def _fail(self, verb: str) -> None:
+        if self.failures.get(verb):
+            raise self.failures[verb].pop(0)
+
     def take(self, queues: Iterable[str], limit: int) -> list[Delivery]:
+        self._fail("receive")
         now = self.clock.now()
         until = now + self.lease
         taken: list[Delivery] = []
@@ -109,12 +117,17 @@ class Store:
 
     def ack(self, delivery: Delivery) -> None:
         with self.lock:
-            queue = self.queue(delivery.message.queue)
-            queue.remove(queue.held(delivery))
-            self.wake(delivery.message.queue)
+            self._fail("ack")
+            self._remove(delivery)
+
+    def _remove(self, delivery: Delivery) -> None:
+        queue = self.queue(delivery.message.queue)
+        queue.remove(queue.held(delivery))
+        self.wake(delivery.message.queue)
 
     def give_back(self, delivery: Delivery, delay: timedelta, *, spent: bool) -> None:
         with self.lock:
+            self._fail("nack" if spent else "release")
             queue = self.queue(delivery.message.queue)
             due = self.clock.now() + delay if delay > ZERO else None
             queue.give_back(queue.held(delivery), due, spent=spent)
@@ -122,6 +135,7 @@ class Store:
 
     def extend(self, delivery: Delivery) -> Delivery:
         with self.lock:
+            self._fail("extend")
             queue = self.queue(delivery.message.queue)
             until = self.clock.now() + self.lease
             queue.extend(queue.held(delivery), until)
@@ -129,7 +143,8 @@ class Store:
 
     def bury(self, delivery: Delivery, reason: DeadReason, to: str | None) -> None:
         with self.lock:
-            self.ack(delivery)
+            self._fail("bury")
+            self._remove(delivery)
             self.keep_dead(delivery.message, reason, to)
 
     def keep_dead(self, message: Message, reason: DeadReason, to: str | None) -> None:
