@@ -324,8 +324,6 @@ def test_the_fixtures_come_with_a_plugin(tmp_path):
         "pytest",
         "-q",
         "-p",
-        "waybill.pytest_plugin",
-        "-p",
         "no:randomly",
         "-p",
         "no:xdist",
