@@ -6,6 +6,7 @@ The clock is a virtual one, so that three days pass at once. WAYBILL_URL=redis:/
 import asyncio
 import os
 from datetime import timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from waybill import JobContext, JobService, Lazy, Schedule, define_periodic_job, job
@@ -32,7 +33,7 @@ daily_report = define_periodic_job(
 
 
 @job(name="delete-logs", queue="maintenance")
-async def delete_logs(payload: dict[str, str], ctx: JobContext) -> None:
+async def delete_logs(payload: dict[str, Any], ctx: JobContext) -> None:
     note(f"deletes what is older than {payload['before']}", ctx)
 
 

@@ -63,8 +63,12 @@ class ConfirmByMail(Job[str]):
 
 async def main() -> None:
     url = os.environ.get("WAYBILL_URL", "sqlite:///orders.db")
-    jobs = [ProcessOrder, ChargePayment, Ship, ConfirmByMail]
-    service = JobService(url, jobs=jobs, queues=["payments", "orders", "emails"], namespace="orders")
+    service = JobService(
+        url,
+        jobs=[ProcessOrder, ChargePayment, Ship, ConfirmByMail],
+        queues=["payments", "orders", "emails"],
+        namespace="orders",
+    )
     async with service:
         order: Order = {"order_id": "o-1", "total": 42}
         await service.enqueue(ProcessOrder, order)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from ..errors import ConfigurationError, DuplicateJobNameError
+from ..errors import ConfigurationError, DuplicateJobNameError, UnknownJobError
 from ..queues import checked_queue_name
 from ..retry import Retry
 from .job import Job
@@ -104,6 +104,17 @@ class JobRegistry:
     def find(self, name: str) -> Registered | None:
         """The job that messages call *name*."""
         return self._by_name.get(name) or self._by_alias.get(name)
+
+    def get(self, name: str) -> AnyJob:
+        """The same job, which must be there.
+
+        Raises:
+            UnknownJobError: it is not.
+        """
+        found = self.find(name)
+        if found is None:
+            raise UnknownJobError(name)
+        return found.job
 
     def has(self, job: AnyJob) -> bool:
         known = self._by_name.get(job.name)
