@@ -12,6 +12,7 @@ from waybill import (
     PermanentJobError,
     RetryExhaustedError,
     UnknownJobError,
+    define_periodic_job,
     job,
 )
 
@@ -82,6 +83,17 @@ def test_a_job_without_a_payload_takes_an_empty_one(bootstrap):
         OK,
     ]
     assert len(ran) == 2
+
+
+def test_a_periodic_job_that_an_outside_trigger_fires_runs(bootstrap):
+    ran = []
+
+    def cleanup(ctx):
+        ran.append(ctx.job_name)
+
+    periodic = define_periodic_job(name="daily-cleanup", handler=cleanup, schedule=None)
+    assert bootstrap(periodic)({"jobName": "daily-cleanup", "payload": {}}, None) == OK
+    assert ran == ["daily-cleanup"]
 
 
 def test_a_repeated_event_has_the_same_job_id(bootstrap, report, seen):

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from waybill import JobService, PermanentJobError, Retry, TransientJobError, job
+from waybill import DuplicateJobError, JobService, PermanentJobError, Retry, TransientJobError, Unique, job
 from waybill.url import BrokerUrl
 from waybill_conformance.brokers import broker_or_skip
 from waybill_sqs.names import Names, Place
@@ -119,8 +119,18 @@ def stack(emulator, prefix, bootstrap):
     """A service of some jobs, and what polls each of its queues for the function that runs them."""
     pollers = []
 
-    def make(*jobs, fifo=False, **options):
+    def make(*jobs, fifo=False, table=False, **options):
         url = f"{emulator}&prefix={prefix}&poll=1s&fifo={str(fifo).lower()}"
+        if table:
+            database = client_of(emulator, "dynamodb")
+            pollers.append(database)
+            database.create_table(
+                TableName=prefix,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk")],
+                KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            )
+            url += f"&table={prefix}"
         service = JobService(url, jobs=jobs)
         handler = bootstrap(service=service, **options)
         client = client_of(emulator)
@@ -340,3 +350,22 @@ def test_a_receipt_that_is_stale_leaves_the_message_to_its_new_holder(stack, ste
     assert poller.invoke(first) == {first[0]["messageId"]}
     assert poller.invoke(second) == {second[0]["messageId"]}
     assert [each[1] for each in ran] == [1, 2]
+
+
+@pytest.mark.parametrize("payload", ["fine", "hopeless"])
+def test_a_unique_key_is_free_once_the_job_is_done_or_dead(stack, ran, payload):
+    @job(unique=Unique(key=str, on_conflict="raise"))
+    async def once(payload):
+        ran.append(payload)
+        if payload == "hopeless":
+            raise PermanentJobError("never")
+
+    it = stack(once, table=True)
+    it.send.enqueue(once, payload)
+    with pytest.raises(DuplicateJobError):
+        it.send.enqueue(once, payload)
+    assert it.poller().poll() == (1, set())
+    it.send.enqueue(once, payload)
+    assert it.poller().poll() == (1, set())
+    assert ran == [payload, payload]
+    assert len(it.send.dead_letters("default").entries) == (2 if payload == "hopeless" else 0)

@@ -323,21 +323,36 @@ def test_async_hooks_are_awaited(bootstrap, record):
         seen.append(job.queue)
 
     bootstrap(fine, on_job_complete=listening)({"Records": [record({"jobName": "fine"})]}, None)
-    assert seen == ["waybill-default"]
+    assert seen == ["default"]
 
 
 def test_the_queue_is_the_senders_name_of_it_else_that_of_its_arn(bootstrap, record):
-    seen = []
+    seen = {}
 
-    @job
+    @job(queue="mine")
     async def seeing(ctx):
-        seen.append(ctx.queue)
+        seen[ctx.job_id] = ctx.queue
 
-    bodies = [{"jobName": "seeing", "queue": "emails"}, {"jobName": "seeing"}, {"jobName": "seeing"}]
-    arns = ["arn:aws:sqs:eu-west-1:1:waybill-emails", "arn:aws:sqs:eu-west-1:1:other.fifo", None]
-    batch = [record(body, f"m{n}", arn=arn) for n, (body, arn) in enumerate(zip(bodies, arns, strict=True))]
+    told = {
+        "sender's": ({"jobName": "seeing", "queue": "emails"}, "waybill-other"),
+        "ours": ({"jobName": "seeing"}, "waybill-mine"),
+        "ours, of fifo": ({"jobName": "seeing"}, "waybill-mine.fifo"),
+        "another's": ({"jobName": "seeing"}, "my-app-jobs"),
+        "no name": ({"jobName": "seeing", "queue": "no name!"}, "other.fifo"),
+        "none": ({"jobName": "seeing"}, None),
+    }
+    batch = [
+        record(body, name, arn=queue and f"arn:aws:sqs:eu-west-1:1:{queue}") for name, (body, queue) in told.items()
+    ]
     bootstrap(seeing)({"Records": batch}, None)
-    assert sorted(seen) == ["default", "emails", "other"]
+    assert seen == {
+        "sender's": "emails",
+        "ours": "mine",
+        "ours, of fifo": "mine",
+        "another's": "my-app-jobs",
+        "no name": "other",
+        "none": "default",
+    }
 
 
 def test_one_that_comes_early_is_put_off_and_has_no_attempt(bootstrap, record, failures, driver, clock):

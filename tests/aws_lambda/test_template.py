@@ -30,6 +30,16 @@ STACKS = {
         "queues": ["default"],
         "options": SqsOptions(scheduler="eventbridge", role_arn="theirs", fifo=True, schedule_group="jobs"),
     },
+    "dynamodb": {"queues": ["default"], "options": SqsOptions(scheduler="dynamodb", table="jobs")},
+    "dynamodb, fifo": {
+        "queues": ["default", "emails"],
+        "options": SqsOptions(scheduler="dynamodb", table="jobs.of.mine", fifo=True),
+        "scheduler_handler": "package.scheduler.handler",
+    },
+    "a table for unique keys, and eventbridge": {
+        "queues": ["default"],
+        "options": SqsOptions(scheduler="eventbridge", role_arn="theirs", table="jobs", prefix=""),
+    },
     "everything set": {
         "queues": ["default"],
         "options": SqsOptions(lease=timedelta(minutes=2), timeout=timedelta(seconds=5), max_receives=50, fair="tenant"),
@@ -86,7 +96,7 @@ def test_every_queue_of_work_has_its_dead_letters_and_hides_messages_long_enough
 
 
 def test_every_queue_of_work_hands_batches_to_the_function_which_may_report_failures(written):
-    [function] = of_type(written, "AWS::Serverless::Function").values()
+    function = of_type(written, "AWS::Serverless::Function")["JobsFunction"]
     work = {name for name in of_type(written, "AWS::SQS::Queue") if not name.endswith("DeadLetters")}
     assert {each["Properties"]["Queue"]["Fn::GetAtt"][0] for each in function["Events"].values()} == work
     for each in function["Events"].values():
@@ -94,15 +104,42 @@ def test_every_queue_of_work_hands_batches_to_the_function_which_may_report_fail
 
 
 def test_the_functions_url_opens_a_driver_for_exactly_those_queues(stack, written):
-    [function] = of_type(written, "AWS::Serverless::Function").values()
-    url = function["Environment"]["Variables"]["WAYBILL_URL"]["Fn::Sub"]
+    functions = of_type(written, "AWS::Serverless::Function").values()
+    [url] = {each["Environment"]["Variables"]["WAYBILL_URL"]["Fn::Sub"] for each in functions}
     assert written["Outputs"]["WaybillUrl"]["Value"]["Fn::Sub"] == url
-    for name, value in (("${AWS::Region}", "eu-west-1"), ("${SchedulerRole.Arn}", "arn:aws:iam::1:role/r")):
+    for name, value in (("${AWS::Region}", "eu-west-1"), ("${SchedulesRole.Arn}", "arn:aws:iam::1:role/r")):
         url = url.replace(name, value)
     options = open_driver(url).options
     assert options.create == "never"
-    same = ("prefix", "fifo", "priorities", "scheduler", "schedule_group", "lease", "timeout", "max_receives", "fair")
+    same = (
+        "prefix",
+        "fifo",
+        "priorities",
+        "scheduler",
+        "schedule_group",
+        "lease",
+        "timeout",
+        "max_receives",
+        "fair",
+        "table",
+    )
     assert {name: getattr(options, name) for name in same} == {name: getattr(stack.options, name) for name in same}
+
+
+def test_the_table_has_the_keys_and_the_time_to_live_that_the_driver_uses(stack, written):
+    tables = list(of_type(written, "AWS::DynamoDB::Table").values())
+    assert [each["TableName"] for each in tables] == ([] if stack.options.table is None else [stack.options.table])
+    for each in tables:
+        assert {key["AttributeName"]: key["KeyType"] for key in each["KeySchema"]} == {"pk": "HASH", "sk": "RANGE"}
+        assert each["TimeToLiveSpecification"] == {"AttributeName": "exp", "Enabled": True}
+
+
+def test_a_function_sends_each_minute_what_a_table_keeps_until_it_is_due(stack, written):
+    function = of_type(written, "AWS::Serverless::Function").get("SchedulerFunction")
+    assert (function is not None) == (stack.options.scheduler == "dynamodb")
+    if function is not None:
+        assert function["Handler"] == stack.scheduler_handler
+        assert [each["Properties"] for each in function["Events"].values()] == [{"Schedule": "rate(1 minute)"}]
 
 
 def test_no_right_is_for_everything(written):

@@ -27,6 +27,9 @@ def template(
     handler: Annotated[
         str, typer.Option(help="The function's handler, as Lambda wants it: module.name.")
     ] = "app.lambda_handler",
+    scheduler_handler: Annotated[
+        str, typer.Option(help="The handler of the function that scheduler=dynamodb needs.")
+    ] = "scheduler.lambda_handler",
     runtime: Annotated[str, typer.Option(help="The function's Python.")] = "python3.12",
     code: Annotated[str, typer.Option(help="The folder or archive with the function's code.")] = ".",
     timeout: Annotated[
@@ -55,6 +58,7 @@ def template(
         queues=[service.rules.address(each) for each in service.known_queues()],
         options=_options(service.driver),
         handler=handler,
+        scheduler_handler=scheduler_handler,
         runtime=runtime,
         code=code,
         timeout=seconds,

@@ -84,12 +84,12 @@ class Settling:
         """Send a message that came from no queue to the dead letters."""
         try:
             outcome = await self._copy_of_dead(message, reason, to, format_moment(reason.at))
-        except (*EXPECTED, WaybillError) as error:
+        except EXPECTED as error:
             outcome = error
+        if isinstance(outcome, WaybillError):
+            raise outcome
         if isinstance(outcome, Exception):
-            raise (
-                outcome if isinstance(outcome, WaybillError) else while_calling(outcome, self._aws.where, "bury")
-            ) from outcome
+            raise while_calling(outcome, self._aws.where, "bury") from outcome
 
     async def _copy_of_dead(self, message: Message, reason: DeadReason, to: str | None, which: str) -> Any:
         url = await self._places.url(Place(to or message.queue, DEAD))

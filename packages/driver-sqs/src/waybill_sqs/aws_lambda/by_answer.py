@@ -15,7 +15,8 @@ from waybill.sending.connection import Connection
 from waybill.sending.service import JobService
 from waybill.timing import Clock
 
-from ..names import FIFO
+from ..names import FIFO, Names
+from ..options import SqsOptions
 from .event import Handed
 from .settlement import keep_dead
 
@@ -41,9 +42,12 @@ class ByAnswer:
         return Delivery(message, read.attempts + record.received, None)
 
     def _queue_of(self, record: Handed) -> str:
-        """The name that its sender used, else the one on SQS."""
+        """The name that its sender used, else what its name on SQS stands for by default, else that name."""
         with contextlib.suppress(ValueError, InvalidQueueNameError):
             return checked_queue_name(decode(record.body).queue)
+        place = Names(SqsOptions().prefix, record.queue.endswith(FIFO)).read(record.queue)
+        if place is not None and place.queue in self._service.known_queues():
+            return place.queue
         with contextlib.suppress(InvalidQueueNameError):
             return checked_queue_name(record.queue.removesuffix(FIFO))
         return self._service.registry.queue

@@ -27,6 +27,8 @@ class Stack:
     """Their names, as the driver gets them."""
     options: SqsOptions = field(default_factory=SqsOptions)
     handler: str = "app.lambda_handler"
+    scheduler_handler: str = "scheduler.lambda_handler"
+    """Of the function that scheduler="dynamodb" needs."""
     runtime: str = "python3.12"
     code: str = "."
     timeout: timedelta = timedelta(seconds=60)

@@ -10,20 +10,23 @@ from urllib.parse import quote
 
 from ..options import SqsOptions
 from .document import Value, arn, ref, sub
+from .policies import allow, assumed_by, document, inline
 from .queues import Queues
-from .schedulers import Scheduling, scheduling
+from .schedulers import beside, scheduler_function
 from .spec import Stack
 
-_POLICY: Final = "2012-10-17"
-_HERE_ONLY: Final = frozenset({"create", "endpoint_url", "profile", "role_arn", "table", "tls_ca"})
+_HERE_ONLY: Final = frozenset({"create", "endpoint_url", "profile", "role_arn", "scheduler", "table", "tls_ca"})
 """Options of whoever asks for the template, or that the template itself sets."""
 
 
 def template(stack: Stack) -> dict[str, Value]:
     """The template of a stack, in the form of the Serverless Application Model."""
     queues = Queues(stack)
-    extra = scheduling(stack, queues)
-    url = f"sqs://${{AWS::Region}}?{'&'.join((*_settings(stack.options), *extra.settings))}"
+    more = beside(stack, queues)
+    rights = [right for each in more for right in each.rights]
+    settings = [*_settings(stack.options), *(setting for each in more for setting in each.settings)]
+    url = f"sqs://${{AWS::Region}}?{'&'.join(settings)}"
+    running = inline("run", [*_rights_to_run(queues), *rights])
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
@@ -31,9 +34,10 @@ def template(stack: Stack) -> dict[str, Value]:
         "Resources": {
             **queues.resources(),
             "JobsFunction": _function(stack, queues, url),
-            "JobsRole": _role(_rights_to_run(queues, extra)),
-            "SendingPolicy": _policy_to_send(queues, extra),
-            **extra.resources,
+            "JobsRole": assumed_by("lambda.amazonaws.com", [running], logs=True),
+            "SendingPolicy": _policy_to_send(queues, rights),
+            **{name: resource for each in more for name, resource in each.resources.items()},
+            **scheduler_function(stack, queues, url),
         },
         "Outputs": {
             "WaybillUrl": {"Description": "What those who send jobs set as WAYBILL_URL", "Value": sub(url)},
@@ -50,11 +54,11 @@ def template(stack: Stack) -> dict[str, Value]:
 
 
 def _settings(options: SqsOptions) -> Iterable[str]:
-    """What differs from the defaults, as in a URL; the function creates no queues, as the stack does."""
+    """What differs from the defaults, as in a URL; nobody creates queues, as the stack does."""
     defaults = SqsOptions()
     for each in fields(options):
         value = getattr(options, each.name)
-        if each.name not in _HERE_ONLY and value != getattr(defaults, each.name) and each.name != "scheduler":
+        if each.name not in _HERE_ONLY and value != getattr(defaults, each.name):
             yield f"{each.name}={quote(_told(value), safe='')}"
     yield "create=never"
 
@@ -81,58 +85,20 @@ def _function(stack: Stack, queues: Queues, url: str) -> dict[str, Value]:
     }
 
 
-def _role(rights: Sequence[Value]) -> dict[str, Value]:
-    logging = "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
-    return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "AssumeRolePolicyDocument": {
-                "Version": _POLICY,
-                "Statement": [
-                    {
-                        "Effect": "Allow",
-                        "Principal": {"Service": "lambda.amazonaws.com"},
-                        "Action": "sts:AssumeRole",
-                    }
-                ],
-            },
-            "ManagedPolicyArns": [sub(logging)],
-            "Policies": [{"PolicyName": "jobs", "PolicyDocument": {"Version": _POLICY, "Statement": rights}}],
-        },
-    }
-
-
-def _rights_to_run(queues: Queues, extra: Scheduling) -> list[Value]:
+def _rights_to_run(queues: Queues) -> list[Value]:
+    taking = [f"sqs:{each}" for each in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")]
     return [
-        {
-            "Effect": "Allow",
-            "Action": [
-                "sqs:ReceiveMessage",
-                "sqs:DeleteMessage",
-                "sqs:ChangeMessageVisibility",
-                "sqs:GetQueueAttributes",
-            ],
-            "Resource": queues.arns(queues.of_work()),
-        },
-        {
-            "Effect": "Allow",
-            "Action": ["sqs:SendMessage", "sqs:GetQueueUrl"],
-            "Resource": queues.arns(queues.all()),
-        },
-        *extra.rights,
+        allow([*taking, "sqs:GetQueueAttributes"], queues.arns(queues.of_work())),
+        allow(["sqs:SendMessage", "sqs:GetQueueUrl"], queues.arns(queues.all())),
     ]
 
 
-def _policy_to_send(queues: Queues, extra: Scheduling) -> dict[str, Value]:
-    sending: Value = {
-        "Effect": "Allow",
-        "Action": ["sqs:SendMessage", "sqs:GetQueueUrl"],
-        "Resource": queues.arns(queues.of_work()),
-    }
+def _policy_to_send(queues: Queues, rights: Sequence[Value]) -> dict[str, Value]:
+    sending = allow(["sqs:SendMessage", "sqs:GetQueueUrl"], queues.arns(queues.of_work()))
     return {
         "Type": "AWS::IAM::ManagedPolicy",
         "Properties": {
             "Description": "What a program needs to send jobs",
-            "PolicyDocument": {"Version": _POLICY, "Statement": [sending, *extra.rights]},
+            "PolicyDocument": document([sending, *rights]),
         },
     }
