@@ -21,6 +21,8 @@ _AT_ONCE: Final = 8
 """Polls that look at the same time."""
 _SHORT: Final = 0.2
 """Seconds between looks in the last second of a wait, which no long poll can end in."""
+_LONGER: Final = 0.2
+"""Seconds by which a long poll may outlast its receive."""
 _OVER: Final = 0.02
 _LOOK_AGAIN: Final = 30.0
 
@@ -75,7 +77,7 @@ class Receiving:
             left = end - loop.time()
             if left <= _OVER:
                 return
-            if left >= 1:
+            if left >= 1 - _LONGER:
                 await self._wait(order, sources, left)
             else:
                 await asyncio.sleep(min(left, _SHORT))
@@ -102,7 +104,7 @@ class Receiving:
 
     async def _wait(self, order: Order, sources: Sequence[Source], left: float) -> None:
         """Have a long poll under way in each queue for each who waits there, until something happens."""
-        seconds = int(min(left, self._aws.options.poll.total_seconds()))
+        seconds = int(min(left + _LONGER, self._aws.options.poll.total_seconds()))
         for source in sources:
             if order not in source.orders:
                 source.orders.append(order)
