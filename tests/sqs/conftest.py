@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 
-
 from waybill.driver import Message
 from waybill_conformance.brokers import broker_or_skip
 from waybill_sqs import SqsDriver

@@ -78,7 +78,8 @@ class FaultyAws:
             status, answer = forward({**asked, "Entries": rest}) if rest else (200, b"{}")
             told = json.loads(answer)
             told["Failed"] = [
-                {"Id": each["Id"], "Code": code, "Message": "on purpose", "SenderFault": sender_fault} for each in refused
+                {"Id": each["Id"], "Code": code, "Message": "on purpose", "SenderFault": sender_fault}
+                for each in refused
             ]
             return status, json.dumps(told).encode()
 
@@ -102,7 +103,9 @@ class FaultyAws:
 
     def _forward(self, headers, asked):
         kept = {
-            name: value for name, value in headers.items() if name.lower() in ("authorization", "content-type", "x-amz-target")
+            name: value
+            for name, value in headers.items()
+            if name.lower() in ("authorization", "content-type", "x-amz-target")
         }
         connection = http.client.HTTPConnection(self._upstream, timeout=30)
         try:

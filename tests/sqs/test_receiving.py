@@ -104,7 +104,9 @@ async def test_what_arrives_while_a_driver_closes_goes_back_at_once(connect, mes
     assert time.monotonic() - start < 1
 
 
-async def test_an_answer_for_a_loop_that_has_ended_is_given_back_by_its_thread(emulator, connect, message, take, prefix):
+async def test_an_answer_for_a_loop_that_has_ended_is_given_back_by_its_thread(
+    emulator, connect, message, take, prefix
+):
     def receive_and_vanish():
         from waybill_sqs import SqsDriver
 
@@ -146,7 +148,11 @@ async def test_of_a_fifo_queue_no_message_is_taken_that_could_not_run(connect, f
         [delivery] = await driver.receive("q", limit=10, wait=SOON)
         assert (delivery.message.id, delivery.attempt) == ("0", attempt)
         await driver.nack(delivery)
-    asked = [each["MaxNumberOfMessages"] for verb, each in faulty.asked if verb == "ReceiveMessage" and ".fifo" in each["QueueUrl"]]
+    asked = [
+        each["MaxNumberOfMessages"]
+        for verb, each in faulty.asked
+        if verb == "ReceiveMessage" and ".fifo" in each["QueueUrl"]
+    ]
     assert set(asked) == {1}
     [first] = await driver.receive("q", limit=10, wait=SOON)
     await driver.ack(first)

@@ -49,7 +49,9 @@ class Receiving:
         try:
             await self._look_and_wait(order, sources, end)
             found, order.found = order.found, []
-            return sorted(found, key=_place_in_line) if self._aws.options.fifo else found
+            if self._aws.options.fifo:  # polls that look at the same time bring the next ones in any order
+                found.sort(key=lambda each: (list(queues).index(each.message.queue), each.receipt.place))
+            return found
         finally:
             order.closed = True
             self._orders.discard(order)
@@ -154,12 +156,6 @@ class Receiving:
         """What a receive has and cannot return any more."""
         for each in deliveries:
             self._sources[each.receipt.url].give_back([each])
-
-
-def _place_in_line(delivery: Delivery) -> str:
-    """Of a FIFO queue: polls that look at the same time bring the next ones in any order."""
-    place: str = delivery.receipt.place
-    return place
 
 
 def _raise(order: Order) -> None:
