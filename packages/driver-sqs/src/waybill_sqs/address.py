@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from waybill.driver import BrokerUrl
 from waybill.errors import ConfigurationError
 
 from .options import SqsOptions
-
-if TYPE_CHECKING:
-    from boto3.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,9 @@ class Address:
     endpoint_url: str | None = None
     client: Any = field(default=None, repr=False)
     """A ready client of SQS."""
+    _sessions: list[Any] = field(default_factory=list, repr=False, compare=False)
+    """The one that all clients are made by, those of clones too, once it is there."""
+    _making: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def of(cls, url: BrokerUrl, options: SqsOptions, client: Any) -> Address:
@@ -50,13 +51,21 @@ class Address:
         place = self.endpoint_url or self.region
         return f"SQS at {place}" if place else "SQS"
 
-    def session(self, options: SqsOptions) -> Session:
-        """What clients are made by; it reads files, so it is called in a thread."""
+    def make_client(self, service: str, options: SqsOptions, config: Any) -> Any:
+        """A client of a service; it reads files, so it is called in a thread."""
         from boto3.session import Session
 
-        return Session(
-            aws_access_key_id=self.key,
-            aws_secret_access_key=self.secret,
-            region_name=self.region,
-            profile_name=options.profile,
-        )
+        # The first one of a session takes long, the others do not; and a session makes one at a time.
+        with self._making:
+            if not self._sessions:
+                self._sessions.append(
+                    Session(
+                        aws_access_key_id=self.key,
+                        aws_secret_access_key=self.secret,
+                        region_name=self.region,
+                        profile_name=options.profile,
+                    )
+                )
+            return self._sessions[0].client(
+                service, endpoint_url=self.endpoint_url, config=config, verify=options.tls_ca
+            )

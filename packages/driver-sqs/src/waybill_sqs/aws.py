@@ -39,9 +39,8 @@ class Aws:
         self._pid = os.getpid()
         self._threads = ThreadPoolExecutor(THREADS, "waybill-sqs")
         self._pollers = ThreadPoolExecutor(POLLERS, "waybill-sqs-poll")
-        self._session: Any = None
         self._clients: dict[str, Any] = {}
-        self._making = threading.Lock()  # a session makes one client at a time
+        self._making = threading.Lock()
 
     @property
     def where(self) -> str:
@@ -149,8 +148,6 @@ class Aws:
         service = "sqs" if name == "poll" else name
         if service == "sqs" and self.address.client is not None:
             return self.address.client
-        if self._session is None:
-            self._session = self.address.session(self.options)
         patience = self._timeout + (self.options.poll.total_seconds() if name == "poll" else 0)
         config = Config(
             connect_timeout=min(_CONNECT, self._timeout),
@@ -159,6 +156,4 @@ class Aws:
             retries={"total_max_attempts": 1, "mode": "standard"},  # a driver's verb does not repeat itself
             tcp_keepalive=True,
         )
-        return self._session.client(
-            service, endpoint_url=self.address.endpoint_url, config=config, verify=self.options.tls_ca
-        )
+        return self.address.make_client(service, self.options, config)

@@ -15,6 +15,8 @@ from .opening import Parts
 from .options import SqsOptions
 
 _DAY: Final = 24 * 3600
+_MOST: Final = 40
+"""Queues that are looked at: a worker that starts waits for it."""
 _KNOWN: Final = 262_144  # bytes that a job may have as a rule
 
 
@@ -23,7 +25,8 @@ async def notes(parts: Parts) -> AsyncIterator[Note]:
     options = parts.aws.options
     yield Note("ok", f"{parts.aws.where} answers, {'FIFO' if options.fifo else 'standard'} queues")
     try:
-        there = await parts.places.all()
+        found = await parts.places.all()
+        there = found[:_MOST]
         asked = [parts.aws.call("get_queue_attributes", QueueUrl=url, AttributeNames=["All"]) for _, url in there]
         told = await asyncio.gather(*asked)
     except EXPECTED as error:
@@ -33,6 +36,8 @@ async def notes(parts: Parts) -> AsyncIterator[Note]:
     if not there:
         cure = "they are made when they are first used" if options.create == "auto" else "create them, or create=auto"
         yield Note("info" if options.create == "auto" else "warning", "there are no queues yet", cure)
+    if len(found) > _MOST:
+        yield Note("info", f"{len(found) - _MOST} of {len(found)} queues were not looked at")
     for (place, _), answer in zip(there, told, strict=True):
         for note in _about(place, answer["Attributes"], options):
             yield note

@@ -21,6 +21,8 @@ _AT_ONCE: Final = 8
 """Polls that look at the same time."""
 _SHORT: Final = 0.2
 """Seconds between looks in the last second of a wait, which no long poll can end in."""
+_LONGER: Final = 0.2
+"""Seconds by which a long poll may outlast its receive."""
 _OVER: Final = 0.02
 _LOOK_AGAIN: Final = 30.0
 
@@ -47,7 +49,9 @@ class Receiving:
         try:
             await self._look_and_wait(order, sources, end)
             found, order.found = order.found, []
-            return sorted(found, key=_place_in_line) if self._aws.options.fifo else found
+            if self._aws.options.fifo:  # polls that look at the same time bring the next ones in any order
+                found.sort(key=lambda each: (list(queues).index(each.message.queue), each.receipt.place))
+            return found
         finally:
             order.closed = True
             self._orders.discard(order)
@@ -75,7 +79,7 @@ class Receiving:
             left = end - loop.time()
             if left <= _OVER:
                 return
-            if left >= 1:
+            if left >= 1 - _LONGER:
                 await self._wait(order, sources, left)
             else:
                 await asyncio.sleep(min(left, _SHORT))
@@ -102,7 +106,7 @@ class Receiving:
 
     async def _wait(self, order: Order, sources: Sequence[Source], left: float) -> None:
         """Have a long poll under way in each queue for each who waits there, until something happens."""
-        seconds = int(min(left, self._aws.options.poll.total_seconds()))
+        seconds = int(min(left + _LONGER, self._aws.options.poll.total_seconds()))
         for source in sources:
             if order not in source.orders:
                 source.orders.append(order)
@@ -152,12 +156,6 @@ class Receiving:
         """What a receive has and cannot return any more."""
         for each in deliveries:
             self._sources[each.receipt.url].give_back([each])
-
-
-def _place_in_line(delivery: Delivery) -> str:
-    """Of a FIFO queue: polls that look at the same time bring the next ones in any order."""
-    place: str = delivery.receipt.place
-    return place
 
 
 def _raise(order: Order) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -20,12 +19,10 @@ _DEFAULT: Final = 50.0
 """Seconds, where nobody says how much time there is."""
 _logger: Final = logging.getLogger("waybill.sqs")
 
-Handler = Callable[[Any, Any], dict[str, int]]
-
 
 def create_scheduler_handler(
     driver: SqsDriver | str | None = None, *, table: str | None = None, **options: Any
-) -> Handler:
+) -> SchedulerHandler:
     """The handler of a Lambda function that runs each minute; it returns `{"sent": <number of messages>}`.
 
     It catches up after minutes that were missed, and goes on with the next run where the time of one does not suffice.
@@ -48,18 +45,29 @@ def create_scheduler_handler(
         raise ConfigurationError(f"the driver's table is {driver.options.table!r}, and table={table!r} is another one")
     if driver.options.table is None:
         raise ConfigurationError("a scheduler needs table=, the DynamoDB table that the senders write to")
-    opened, runner = driver, asyncio.Runner()
+    return SchedulerHandler(driver)
 
-    async def run(seconds: float) -> int:
-        await opened.open()
-        return await opened.send_due(within=timedelta(seconds=seconds))
 
-    def handler(event: Any = None, context: Any = None) -> dict[str, int]:
+class SchedulerHandler:
+    """A function for Lambda; `close` ends what it has opened, where that matters."""
+
+    def __init__(self, driver: SqsDriver) -> None:
+        self._driver, self._runner = driver, asyncio.Runner()
+
+    def __call__(self, event: Any = None, context: Any = None) -> dict[str, int]:
+        """Send what is due in the time that the function has left."""
         seconds = _DEFAULT
         if context is not None and hasattr(context, "get_remaining_time_in_millis"):
             seconds = max(context.get_remaining_time_in_millis() / 1000 - _SPARE, _SPARE)
-        sent = runner.run(run(seconds))
+        sent = self._runner.run(self._run(seconds))
         _logger.info("sent %d messages that are due", sent)
         return {"sent": sent}
 
-    return handler
+    def close(self) -> None:
+        """Disconnect."""
+        self._runner.run(self._driver.close())
+        self._runner.close()
+
+    async def _run(self, seconds: float) -> int:
+        await self._driver.open()
+        return await self._driver.send_due(within=timedelta(seconds=seconds))

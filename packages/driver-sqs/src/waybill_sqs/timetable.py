@@ -1,19 +1,18 @@
 """Messages that are due much later, in the table, by the minute in which they are due; and their way to the queues.
 
 `run` may be called by any number of processes, as often as they like: each message is claimed for a minute, sent with
-the seconds that are left as its delay, and then removed. A cursor says up to which minute all is sent, so that minutes
-that were missed are caught up. The table takes only what is due in more than 15 minutes and `run` looks two minutes
-ahead, so that clocks may differ by that and nothing falls behind the cursor.
+the seconds that are left as its delay, and then removed. A list says which minutes have messages, so that what was
+missed is caught up however long ago it was. The table takes only what is due in more than 15 minutes, a minute leaves
+the list when it is over and empty, and so clocks may differ by minutes without anything being left behind.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
 import zlib
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,8 +20,7 @@ from waybill.envelope import Message, unwrap, wrap
 from waybill.errors import WaybillError
 from waybill.timing import Clock
 
-from .failures import EXPECTED
-from .sending import Sending, digest
+from .sending import EXPECTED_OUTCOMES, Parcel, Sending, digest
 from .table import Item, Table, expiry
 
 _MINUTE: Final = 60_000  # milliseconds
@@ -42,7 +40,8 @@ class Timetable:
 
     def __init__(self, table: Table, sending: Sending, clock: Clock, prefix: str) -> None:
         self._table, self._sending, self._clock, self._prefix = table, sending, clock, prefix
-        self._begun = False
+        self._listed: set[int] = set()
+        """Minutes that this driver has put into the list."""
 
     # -- as a scheduler ----------------------------------------------------------------------------------
 
@@ -51,14 +50,14 @@ class Timetable:
         body = wrap(message, due)
         if len(body) > _LARGEST:
             return None
-        if not self._begun:  # before the first message there is a cursor, and so no minute is left out
-            minute = self._table.now() // _MINUTE
-            await self._table.put(self._cursor(minute), "attribute_not_exists(pk)")
-            self._begun = True
         milliseconds = round(due.timestamp() * 1000)
+        minute = milliseconds // _MINUTE
+        if minute not in self._listed:  # first the minute, then the message: so none is in a minute that nobody knows
+            await self._table.put({"pk": self._minutes, "sk": f"{minute:010d}"})
+            self._listed = {each for each in self._listed if each > self._table.now() // _MINUTE} | {minute}
         name = digest(message.queue, message.id)
         shard = zlib.crc32(name.encode()) % SHARDS
-        pk, sk = self._partition(milliseconds // _MINUTE, shard), f"{milliseconds:013d}#{name}"
+        pk, sk = self._partition(minute, shard), f"{milliseconds:013d}#{name}"
         exp = expiry(milliseconds + int(_KEPT.total_seconds() * 1000))
         item: Item = {"pk": pk, "sk": sk, "queue": message.queue, "body": body, "claimed_until": 0, "exp": exp}
         where: Item = {"pk": self._where(name), "sk": "=", "place": pk, "under": sk, "exp": exp}
@@ -84,57 +83,63 @@ class Timetable:
         Args:
             seconds: after which no further minute is begun.
         """
-        end, sent, whole = time.monotonic() + seconds, 0, True
+        end, sent = time.monotonic() + seconds, 0
         now = self._table.now()
-        cursor = await self._table.get(*self._cursor_key)
-        first = now // _MINUTE if cursor is None else cursor["reached_minute"]
-        for minute in range(first, (now + _AHEAD) // _MINUTE + 1):
-            for shard in range(SHARDS):
-                count, left = await self._send_partition(minute, shard, now + _AHEAD, lambda: time.monotonic() < end)
-                sent += count
-                whole &= not left
-            if whole and minute < now // _MINUTE and cursor is not None:
-                await self._advance(minute + 1)
+        until = f"{(now + _AHEAD) // _MINUTE:010d}"
+        async for listed in self._table.query(self._minutes, until=until):
             if time.monotonic() >= end:
                 break
+            minute, left = int(listed["sk"]), False
+            for shard in range(SHARDS):
+                count, some_left = await self._send_partition(minute, shard, now + _AHEAD, end)
+                sent, left = sent + count, left or some_left
+            if not left and minute < now // _MINUTE:
+                await self._table.delete(listed["pk"], listed["sk"])
         return sent
 
-    async def _send_partition(
-        self, minute: int, shard: int, until: int, is_time: Callable[[], bool]
-    ) -> tuple[int, bool]:
+    async def _send_partition(self, minute: int, shard: int, until: int, end: float) -> tuple[int, bool]:
         """Send a part of a minute; how many messages, and whether some are left."""
         sent, left, batch = 0, False, list[Item]()
-        pk = self._partition(minute, shard)
-        async for item in self._table.query(pk, until=f"{until:013d}~"):
-            if not is_time():
-                return sent + await self._send(batch), True
+
+        async def send() -> None:
+            nonlocal sent, left, batch
+            count = await self._send(batch)
+            sent, left, batch = sent + count, left or count < len(batch), []
+
+        async for item in self._table.query(self._partition(minute, shard), until=f"{until:013d}~"):
             batch.append(item)
             if len(batch) == _AT_ONCE:
-                count = await self._send(batch)
-                sent, left = sent + count, left or count < len(batch)
-                batch = []
-        count = await self._send(batch)
-        return sent + count, left or count < len(batch)
+                await send()
+            if time.monotonic() >= end:
+                left = True
+                break
+        if batch:
+            await send()
+        return sent, left
 
     async def _send(self, items: list[Item]) -> int:
         """Claim, send, and remove; how many of them are sent."""
-        mine = [each for each in items if await self._claim(each)]
-        parcels = []
-        for each in mine:
-            unwrapped = unwrap(each["body"], queue=each["queue"])
-            parcel = self._sending.parcel(unwrapped.message, unwrapped.due)
-            parcels.append(replace(parcel, attempts=unwrapped.attempts))
-        sent = 0
-        for item, outcome in zip(mine, await self._sending.send(parcels), strict=True):
-            if isinstance(outcome, Exception):
-                if not isinstance(outcome, (*EXPECTED, WaybillError)):
-                    raise outcome
+        claimed = await asyncio.gather(*map(self._claim, items))
+        mine = [item for item, is_mine in zip(items, claimed, strict=True) if is_mine]
+        outcomes = await self._sending.send([self._parcel(each) for each in mine])
+        done: list[Item] = []
+        for item, outcome in zip(mine, outcomes, strict=True):
+            if not isinstance(outcome, Exception):
+                done.append(item)
+            elif isinstance(outcome, (*EXPECTED_OUTCOMES, WaybillError)):
                 _logger.warning("a message that is due could not be sent and is tried again in a minute: %s", outcome)
-                continue
-            await self._table.delete(item["pk"], item["sk"], "claimant_id = :me", me=item["claimant"])
-            await self._table.delete(self._where(item["sk"].partition("#")[2]), "=")
-            sent += 1
-        return sent
+            else:
+                raise outcome
+        await asyncio.gather(*map(self._remove, done))
+        return len(done)
+
+    def _parcel(self, item: Item) -> Parcel:
+        unwrapped = unwrap(item["body"], queue=item["queue"])
+        return self._sending.parcel(unwrapped.message, unwrapped.due, unwrapped.attempts)
+
+    async def _remove(self, item: Item) -> None:
+        await self._table.delete(item["pk"], item["sk"], "claimant_id = :me", me=item["claimant"])
+        await self._table.delete(self._where(item["sk"].partition("#")[2]), "=")
 
     async def _claim(self, item: Item) -> bool:
         item["claimant"] = uuid.uuid4().hex
@@ -157,13 +162,5 @@ class Timetable:
         return f"job#{self._prefix}#{name}"
 
     @property
-    def _cursor_key(self) -> tuple[str, str]:
-        return f"cursor#{self._prefix}", "="
-
-    def _cursor(self, minute: int) -> Item:
-        pk, sk = self._cursor_key
-        return {"pk": pk, "sk": sk, "reached_minute": minute}
-
-    async def _advance(self, minute: int) -> None:
-        """All before that minute is sent; whoever has come further has said so."""
-        await self._table.update(*self._cursor_key, "SET reached_minute = :next", "reached_minute < :next", next=minute)
+    def _minutes(self) -> str:
+        return f"minutes#{self._prefix}"
