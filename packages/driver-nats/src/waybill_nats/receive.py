@@ -98,6 +98,7 @@ class Receiving:
 
     async def _wait(self, catch: Catch, lanes: Sequence[Lane], limit: int, end: float) -> None:
         """Wait at every lane for the first that has something."""
+        end = min(end, time.monotonic() + catch.longest)
         pulls = [await catch.begin(lane, limit, end - time.monotonic()) for lane in lanes]
         while not catch.count and not all(pull.over for pull in pulls):
             if not await catch.change(end + _LATE):
