@@ -22,7 +22,7 @@ WITHDRAWS: Final = (2, 10)
 """From this version on a pull may be withdrawn. Before, a server whose waiting pulls are all dead forgets what it was
 about to deliver again until the lease has ended once more, and delivers another message twice: so a pull is brief
 there, and its end is waited for."""
-_BRIEF: Final = 1.0
+_BRIEF: Final = 0.5
 """Seconds."""
 _SHORT: Final = 9
 """The words of an ack subject; there are more where it names a domain."""
