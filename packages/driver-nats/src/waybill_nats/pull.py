@@ -100,7 +100,8 @@ class Puller:
         self.longest = math.inf if self.withdraws else _BRIEF
         """Seconds that a pull may wait."""
         self.free: list[_Slot] = []
-        self.open: set[_Slot] = set()
+        self.open: set[_Slot | None] = set()
+        self._ended: asyncio.Future[None] | None = None
 
     async def begin(self, pull: Pull, wait: float | None) -> None:
         """Send the request; without *wait* (seconds) it takes what is there."""
@@ -117,9 +118,17 @@ class Puller:
 
     async def end(self) -> None:
         """Wait until what cannot be withdrawn has ended."""
-        end = time.monotonic() + 2 * _BRIEF
-        while not self.withdraws and self.open and not self.link.ended and time.monotonic() < end:
-            await asyncio.sleep(_BRIEF / 50)
+        if self.withdraws:
+            return
+        self._ended = asyncio.get_running_loop().create_future()
+        self.ended(None)
+        await asyncio.wait([self._ended], timeout=2 * _BRIEF)
+
+    def ended(self, slot: _Slot | None) -> None:
+        """A pull has ended."""
+        self.open.discard(slot)
+        if self._ended is not None and not self._ended.done() and (not self.open or self.link.ended):
+            self._ended.set_result(None)
 
 
 class _Slot:
@@ -139,7 +148,7 @@ class _Slot:
             return
         self.left = self.left - 1 if reply else 0
         if self.left <= 0:
-            self._puller.open.discard(self)
+            self._puller.ended(self)
         if pull is not None:
             pull.heard(subject, reply, data, headers)
             return
@@ -154,5 +163,5 @@ class _Slot:
         if self.left <= 0:
             self._puller.free.append(self)
         elif self._puller.withdraws and self.inbox is not None:
-            self._puller.open.discard(self)
+            self._puller.ended(self)
             self._puller.run_errand(self._puller.link.close_inbox(self.inbox))

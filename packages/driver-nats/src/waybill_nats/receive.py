@@ -42,6 +42,7 @@ class Receiving:
         server: Server,
         topology: Topology,
         pullers: Pullers,
+        *,
         keys: UniqueKeys,
         unspent: Unspent,
         parking: Parking,

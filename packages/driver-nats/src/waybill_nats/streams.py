@@ -21,6 +21,7 @@ _LETTERS_WINDOW: Final = timedelta(hours=1)
 
 
 def nanos(span: timedelta) -> int:
+    """A duration as JetStream has it."""
     return span // _MICROSECOND * 1000
 
 
