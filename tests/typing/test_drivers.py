@@ -5,10 +5,11 @@ A line that must be refused carries `# type: ignore[code]`: both checkers report
 
 from waybill.driver import QueueDriver
 from waybill.drivers.memory import MemoryDriver
+from waybill_nats import NatsDriver
 from waybill_rabbitmq import RabbitMQDriver
 from waybill_sqlite import SqliteDriver
 
 
 def test_the_shipped_drivers_are_drivers() -> None:
-    drivers: list[type[QueueDriver]] = [MemoryDriver, SqliteDriver, RabbitMQDriver]
+    drivers: list[type[QueueDriver]] = [MemoryDriver, SqliteDriver, RabbitMQDriver, NatsDriver]
     assert all(hasattr(driver, "receive") for driver in drivers)

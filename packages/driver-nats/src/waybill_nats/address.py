@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,8 +83,8 @@ class Address:
                 context.load_cert_chain(options.tls_cert, options.tls_key)
         except (OSError, ssl.SSLError) as error:
             raise ConfigurationError(
-                f"{self.where}: tls_ca, tls_cert or tls_key cannot be used: {error}. Nothing was sent. Name files in PEM "
-                "form that this user can read."
+                f"{self.where}: tls_ca, tls_cert or tls_key cannot be used: {error}. Nothing was sent. Name files in "
+                "PEM form that this user can read."
             ) from error
         if not options.tls_verify:
             context.check_hostname = False
@@ -97,12 +98,8 @@ def _host(name: str) -> str:
 
 def _check_seed(path: str) -> None:
     """See that a file can be used, before nats-py meets it in the middle of a connection."""
-    try:
-        import nkeys  # noqa: F401 - nats-py imports it when it logs in
-    except ImportError as error:
-        raise ConfigurationError(
-            "nats: creds= and nkey= need one more package: pip install 'waybill-nats[nkeys]'"
-        ) from error
+    if find_spec("nkeys") is None:  # which nats-py imports when it logs in
+        raise ConfigurationError("nats: creds= and nkey= need one more package: pip install 'waybill-nats[nkeys]'")
     try:
         Path(path).read_bytes()
     except OSError as error:

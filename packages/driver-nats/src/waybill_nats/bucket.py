@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import NamedTuple
 
-from .failures import NO_MESSAGE, STREAM_MISSING, WRONG_SEQUENCE, RefusedError
+from .failures import NO_MESSAGE, STREAM_MISSING, UNAVAILABLE, WRONG_SEQUENCE, RefusedError
 from .names import Names
 from .server import Server
 
@@ -58,7 +58,7 @@ class Bucket:
         try:
             answer = await self._server.api(f"STREAM.MSG.DELETE.{stream}", seq=version, no_erase=True)
         except RefusedError as error:
-            if error.code == 503:
+            if error.code == UNAVAILABLE:  # it did not look
                 raise
             return False
         return bool(answer["success"])

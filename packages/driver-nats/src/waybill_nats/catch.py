@@ -18,12 +18,13 @@ class Catch:
         self._waiter: asyncio.Future[None] | None = None
 
     @property
-    def count(self) -> int:
-        return sum(len(pull.messages) for pull in self._pulls)
+    def longest(self) -> float:
+        """Seconds that a pull may wait."""
+        return self._puller.longest
 
     @property
-    def over(self) -> bool:
-        return all(pull.over for pull in self._pulls)
+    def count(self) -> int:
+        return sum(len(pull.messages) for pull in self._pulls)
 
     async def begin(self, lane: Lane, batch: int, wait: float | None = None) -> Pull:
         """Send a pull; without *wait* (seconds) it takes what is there."""

@@ -32,14 +32,11 @@ from .failures import EXPECTED, closed, while_calling, while_opening
 from .names import Names
 from .opening import Facts, check
 from .options import NatsOptions
+from .parcel import largest_body
 from .parts import Parts
 
 T = TypeVar("T")
 _NAMESPACE: Final = "waybill"
-_PAYLOAD: Final = 2**20
-"""Bytes that a server takes unless it is told otherwise."""
-_ENVELOPE: Final = 64 * 1024
-"""Bytes that a message may need beside its body: headers, and the reason when it is given up."""
 
 
 class NatsDriver:
@@ -136,10 +133,8 @@ class NatsDriver:
 
     @property
     def capabilities(self) -> Capabilities:
-        payload = _PAYLOAD if self._facts is None else self._facts.max_payload
         return Capabilities(
-            # A body that is no JSON is carried as base64, which makes four bytes of three.
-            max_message_bytes=max(payload - _ENVELOPE, payload // 4) * 3 // 4,
+            max_message_bytes=largest_body(None if self._facts is None else self._facts.max_payload),
             max_batch=1000,
             parallel_batches=2,
             lease=self.options.lease,

@@ -56,6 +56,8 @@ class AbsentError(Exception):
         super().__init__(f"nobody listens to {subject}")
 
 
+UNAVAILABLE: Final = 503
+"""As in HTTP."""
 STREAM_MISSING: Final = 10059
 CONSUMER_MISSING: Final = 10014
 NO_MESSAGE: Final = 10037
@@ -104,6 +106,18 @@ _SLOW: Final = _Fault("it did not answer in time", "Is it stopped, or without a 
 _BUSY: Final = _Fault("it is not available now, as during an election of a leader", passes=True)
 _OTHER: Final = _Fault("it refused")
 
+_BY_KIND: Final[dict[type[Exception], _Fault]] = {
+    ForbiddenError: _FORBIDDEN,
+    AbsentError: _BUSY,
+    LostError: _LOST,
+    UnansweredError: _SLOW,
+    errors.SecureConnWantedError: _PLAIN,
+    ssl.SSLError: _TLS,
+    TimeoutError: _SLOW,
+    errors.TimeoutError: _SLOW,
+}
+_NOT_THERE: Final = (OSError, errors.NoServersError, errors.ConnectionClosedError, errors.StaleConnectionError)
+
 EXPECTED: Final = (
     errors.Error,
     OSError,
@@ -147,31 +161,17 @@ def closed() -> DriverClosedError:
 
 
 def _fault(error: Exception) -> _Fault:
+    for kind, fault in _BY_KIND.items():
+        if isinstance(error, kind):
+            return fault
     told = str(error).lower()
-    match error:
-        case RefusedError():
-            if error.number in _FAULTS:
-                return _FAULTS[error.number]
-            if "maximum" in told and "exceeded" in told:
-                return _FULL
-            return _BUSY if error.code == 503 else _OTHER
-        case ForbiddenError():
-            return _FORBIDDEN
-        case AbsentError():
-            return _BUSY
-        case LostError():
-            return _LOST
-        case UnansweredError() | TimeoutError() | errors.TimeoutError():
-            return _SLOW
-        case errors.SecureConnWantedError():
-            return _PLAIN
-        case ssl.SSLError():
-            return _TLS
+    if isinstance(error, RefusedError):
+        if "maximum" in told and "exceeded" in told and error.number not in _FAULTS:
+            return _FULL
+        return _FAULTS.get(error.number) or (_BUSY if error.code == UNAVAILABLE else _OTHER)
     if "authorization" in told or "authentication" in told:
         return _LOGIN
-    if isinstance(error, (OSError, errors.NoServersError, errors.ConnectionClosedError, errors.StaleConnectionError)):
-        return _AWAY
-    return _OTHER
+    return _AWAY if isinstance(error, _NOT_THERE) else _OTHER
 
 
 def _detail(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from waybill.driver import DeadLetter, Page
 from waybill.envelope import Message, unwrap
@@ -18,6 +19,9 @@ from .parcel import pack
 from .server import Server
 from .topology import Topology
 from .unique import UniqueKeys
+
+_LONGEST: Final = 32 * 1024
+"""Characters of a reason: it has to fit beside the message."""
 
 
 class Letters:
@@ -109,8 +113,11 @@ class Letters:
 
 
 def head(reason: DeadReason) -> bytes:
-    """What comes before the message."""
-    return json.dumps([reason.code, reason.error, reason.attempt, micros_at(reason.at)]).encode() + b"\n"
+    """What comes before the message; of a long error its beginning."""
+    error = reason.error
+    while len(head := json.dumps([reason.code, error, reason.attempt, micros_at(reason.at)])) > _LONGEST:
+        error = error[: len(error) * 3 // 4]
+    return head.encode() + b"\n"
 
 
 def _letter(entry: Entry) -> DeadLetter:

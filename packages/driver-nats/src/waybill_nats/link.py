@@ -133,10 +133,13 @@ class Link:
         if self.ended:
             return
         self.ended = True
-        waiting = [question.future for question in self._questions.values()] + list(self._followers)
-        for future in waiting:
-            _fail(future, error)
+        self.interrupt(error)
         self._closing = asyncio.get_running_loop().create_task(self._hang_up())
+
+    def interrupt(self, error: Exception) -> None:
+        """Fail what is waited for; the connection goes on."""
+        for future in [question.future for question in self._questions.values()] + list(self._followers):
+            _fail(future, error)
 
     async def close(self) -> None:
         self.end(LostError("the driver was closed", sent=True))

@@ -21,7 +21,14 @@ class Looking:
     """The lookers of one open driver."""
 
     def __init__(
-        self, server: Server, names: Names, topology: Topology, bucket: Bucket, letters: Letters, parking: Parking
+        self,
+        server: Server,
+        names: Names,
+        topology: Topology,
+        bucket: Bucket,
+        *,
+        letters: Letters,
+        parking: Parking,
     ) -> None:
         self._server, self._names, self._topology = server, names, topology
         self._bucket, self._letters, self._parking = bucket, letters, parking

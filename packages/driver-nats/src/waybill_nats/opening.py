@@ -54,6 +54,7 @@ async def check(server: Server, names: Names, topology: Topology, values: Bucket
 
 
 def spoken(version: tuple[int, int, int]) -> str:
+    """As people write it."""
     return ".".join(map(str, version))
 
 

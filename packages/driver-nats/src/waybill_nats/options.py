@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from waybill.errors import ConfigurationError
 from waybill.timing import ZERO
 
-_MOST_REPLICAS = 5
+_RANGES: Final = {"priorities": (1, 10), "replicas": (1, 5), "max_jobs": (0, 2**53), "max_bytes": (0, 2**53)}
+_APART: Final = (("creds", "nkey"),)
+_SUBJECT: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +62,21 @@ class NatsOptions:
         for name in ("lease", "timeout", "dedup_window"):
             if getattr(self, name) <= ZERO:
                 raise ConfigurationError(f"nats: {name} must be longer than nothing, for example {name}=10s")
-        if not 1 <= self.priorities <= 10:
-            raise ConfigurationError(f"nats: priorities={self.priorities} is no number of levels: give 1 to 10")
-        if not 1 <= self.replicas <= _MOST_REPLICAS:
-            raise ConfigurationError(f"nats: replicas={self.replicas} is no number of replicas: give 1, 3 or 5")
-        for name in ("max_jobs", "max_bytes"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"nats: {name}={getattr(self, name)} is no limit; 0 is none")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ConfigurationError(f"nats: {name}={getattr(self, name)} must be {least} to {most:,}")
+        for one, other in _APART:
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise ConfigurationError(f"nats: {one}= and {other}= exclude each other; remove one")
         if self.scheduler == "native" and self.limited:
             raise ConfigurationError(
                 "nats: scheduler=native and max_jobs= or max_bytes= exclude each other: a NATS stream with schedules "
                 "drops its oldest job at a limit. Remove one of them, or take scheduler=park"
             )
-        if self.creds is not None and self.nkey is not None:
-            raise ConfigurationError("nats: creds= and nkey= exclude each other; remove one")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("nats: tls_cert and tls_key go together: give both, or neither")
-        if not all(part.isascii() and part.replace("_", "").replace("-", "").isalnum() for part in self._inbox_parts):
+        if not _SUBJECT.fullmatch(self.inbox_prefix):
             raise ConfigurationError(f"nats: inbox_prefix={self.inbox_prefix!r} is no subject; for example _INBOX_shop")
-
-    @property
-    def _inbox_parts(self) -> list[str]:
-        return self.inbox_prefix.split(".")
 
     @property
     def limited(self) -> bool:

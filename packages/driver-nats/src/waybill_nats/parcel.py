@@ -15,6 +15,16 @@ from .topology import Queue
 
 _MESSAGE_ID: Final = "Nats-Msg-Id"
 _STREAM: Final = "Nats-Expected-Stream"
+_PAYLOAD: Final = 2**20
+"""Bytes that a server takes unless it is told otherwise."""
+_BESIDE: Final = 64 * 1024
+"""Bytes that a message may need beside its body: headers, and the reason when it is given up."""
+
+
+def largest_body(max_payload: int | None) -> int:
+    """Bytes; one that is no JSON is carried as base64, which makes four of three."""
+    payload = max_payload or _PAYLOAD
+    return max(payload - _BESIDE, payload // 4) * 3 // 4
 
 
 class Parcel(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from .address import Address
 from .bucket import Bucket
 from .cancel import Cancelling
@@ -31,19 +33,21 @@ class Parts:
         bucket = self.bucket = Bucket(server, names)
         keys = UniqueKeys(server, names, bucket)
         unspent = Unspent(server, names, bucket)
-        pullers = Pullers(server, unspent)
+        pullers = self.pullers = Pullers(server, unspent)
         parking = self.parking = Parking(server, names, topology, pullers)
         self.sending = Sending(server, names, topology, keys)
-        self.receiving = Receiving(server, topology, pullers, keys, unspent, parking)
-        self.settling = Settling(server, names, topology, bucket, keys, unspent)
+        self.receiving = Receiving(server, topology, pullers, keys=keys, unspent=unspent, parking=parking)
+        self.settling = Settling(server, names, topology, bucket, keys=keys, unspent=unspent)
         letters = self.letters = Letters(server, names, topology, bucket, keys)
-        self.looking = Looking(server, names, topology, bucket, letters, parking)
+        self.looking = Looking(server, names, topology, bucket, letters=letters, parking=parking)
         self.clearing = Clearing(server, names, topology, keys, pullers)
         self.cancelling = Cancelling(server, names, topology, bucket, keys)
         self.state = State(server, names, bucket)
 
     async def close(self) -> None:
-        self.server.closing = True
+        self.server.interrupt()
         await self.parking.end()
         await self.topology.end()
+        await asyncio.sleep(0)  # who was interrupted leaves what it has
+        await self.pullers.end()
         await self.server.close()

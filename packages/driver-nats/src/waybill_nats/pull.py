@@ -5,6 +5,8 @@ nats-py's `fetch` is not used: it loses time, and, when it is cancelled, the mes
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
@@ -16,6 +18,12 @@ from .topology import Lane
 from .wire import status_of
 
 _encode: Final = msgspec.json.Encoder().encode
+WITHDRAWS: Final = (2, 10)
+"""From this version on a pull may be withdrawn. Before, a server whose waiting pulls are all dead forgets what it was
+about to deliver again until the lease has ended once more, and delivers another message twice: so a pull is brief
+there, and its end is waited for."""
+_BRIEF: Final = 0.5
+"""Seconds."""
 _SHORT: Final = 9
 """The words of an ack subject; there are more where it names a domain."""
 
@@ -51,7 +59,7 @@ class Pull:
         self.messages: list[Raw] = []
         self.status, self.words = 0, ""
         self.over = False
-        self.begun: _Begun | None = None
+        self.slot: _Slot | None = None
 
     def heard(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
         if reply:
@@ -65,10 +73,10 @@ class Pull:
 
     def leave(self) -> list[Raw]:
         """Be done with it: what came, unless that was left before. A request that is still open is withdrawn."""
-        begun, self.begun = self.begun, None
-        if begun is None:
+        slot, self.slot = self.slot, None
+        if slot is None:
             return []
-        begun.end(self)
+        slot.leave()
         return self.messages
 
 
@@ -88,39 +96,72 @@ class Puller:
         run_errand: Callable[[Coroutine[Any, Any, Any]], object],
     ) -> None:
         self.link, self.stray, self.run_errand = link, stray, run_errand
-        self.free: list[_Begun] = []
+        self.withdraws = link.version >= WITHDRAWS
+        self.longest = math.inf if self.withdraws else _BRIEF
+        """Seconds that a pull may wait."""
+        self.free: list[_Slot] = []
+        self.open: set[_Slot | None] = set()
+        self._ended: asyncio.Future[None] | None = None
 
     async def begin(self, pull: Pull, wait: float | None) -> None:
         """Send the request; without *wait* (seconds) it takes what is there."""
-        begun = self.free.pop() if self.free else _Begun(self)
-        begun.pull, pull.begun = pull, begun
-        if begun.inbox is None:
-            begun.inbox = await self.link.open_inbox(begun.heard)
+        slot = self.free.pop() if self.free else _Slot(self)
+        slot.pull, slot.lane, slot.left, pull.slot = pull, pull.lane, pull.batch, slot
+        if slot.inbox is None:
+            slot.inbox = await self.link.open_inbox(slot.heard)
         request: dict[str, object] = {"batch": pull.batch, "no_wait": True}
         if wait is not None:
             # Both together: what is there at once, else the first to come, and nothing is waited for after that.
-            request["expires"] = max(int(wait * 1e9), 1_000_000)
-        await self.link.tell(pull.lane.subject, _encode(request), begun.inbox.subject)
+            request["expires"] = max(int(min(wait, self.longest) * 1e9), 1_000_000)
+        self.open.add(slot)
+        await self.link.tell(pull.lane.subject, _encode(request), slot.inbox.subject)
+
+    async def end(self) -> None:
+        """Wait until what cannot be withdrawn has ended."""
+        if self.withdraws:
+            return
+        self._ended = asyncio.get_running_loop().create_future()
+        self.ended(None)
+        await asyncio.wait([self._ended], timeout=2 * _BRIEF)
+
+    def ended(self, slot: _Slot | None) -> None:
+        """A pull has ended."""
+        self.open.discard(slot)
+        if self._ended is not None and not self._ended.done() and (not self.open or self.link.ended):
+            self._ended.set_result(None)
 
 
-class _Begun:
+class _Slot:
     """An inbox, and the pull that is under way in it."""
 
     def __init__(self, puller: Puller) -> None:
         self.inbox: Inbox | None = None
         self.pull: Pull | None = None
+        """None: nobody waits for it any more."""
+        self.lane: Lane | None = None
+        self.left = 0
         self._puller = puller
-        self._lane: Lane | None = None
 
     def heard(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        if self.pull is not None:
-            self.pull.heard(subject, reply, data, headers)
-        elif reply and self._lane is not None:
-            self._puller.stray(Raw.of(self._lane, subject, reply, data))
-
-    def end(self, pull: Pull) -> None:
-        self.pull, self._lane = None, pull.lane
-        if pull.over:
+        pull, lane = self.pull, self.lane
+        if lane is None:
+            return
+        self.left = self.left - 1 if reply else 0
+        if self.left <= 0:
+            self._puller.ended(self)
+        if pull is not None:
+            pull.heard(subject, reply, data, headers)
+            return
+        if reply:
+            self._puller.stray(Raw.of(lane, subject, reply, data))
+        if self.left <= 0 and not self._puller.withdraws:
             self._puller.free.append(self)
-        elif self.inbox is not None:
+
+    def leave(self) -> None:
+        """Nobody waits any more."""
+        self.pull = None
+        if self.left <= 0:
+            self._puller.free.append(self)
+        elif self._puller.withdraws and self.inbox is not None:
+            self._puller.ended(self)
             self._puller.run_errand(self._puller.link.close_inbox(self.inbox))

@@ -19,3 +19,8 @@ class Pullers:
         if self._puller is None or self._puller.link is not link:
             self._puller = Puller(link, self._unspent.stray, self._server.run_errand)
         return self._puller
+
+    async def end(self) -> None:
+        """The driver is being closed."""
+        if self._puller is not None:
+            await self._puller.end()

@@ -42,6 +42,7 @@ class Receiving:
         server: Server,
         topology: Topology,
         pullers: Pullers,
+        *,
         keys: UniqueKeys,
         unspent: Unspent,
         parking: Parking,
@@ -98,6 +99,7 @@ class Receiving:
 
     async def _wait(self, catch: Catch, lanes: Sequence[Lane], limit: int, end: float) -> None:
         """Wait at every lane for the first that has something."""
+        end = min(end, time.monotonic() + catch.longest)
         pulls = [await catch.begin(lane, limit, end - time.monotonic()) for lane in lanes]
         while not catch.count and not all(pull.over for pull in pulls):
             if not await catch.change(end + _LATE):

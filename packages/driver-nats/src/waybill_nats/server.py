@@ -68,10 +68,10 @@ class Server:
 
     async def link(self) -> Link:
         """The connection; another one if the last has ended."""
-        self.check_caller()
         link = self._link
         if link is not None and not link.ended:
             return link
+        self.check_caller()
         async with self._connecting:
             if self._link is None or self._link.ended:
                 link = Link(self.address)
@@ -154,9 +154,14 @@ class Server:
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
-    async def close(self) -> None:
-        """End what is under way; what is being given back gets its time."""
+    def interrupt(self) -> None:
+        """The driver is being closed: end what is waited for."""
         self.closing = True
+        if self._link is not None:
+            self._link.interrupt(LostError("the driver was closed", sent=True))
+
+    async def close(self) -> None:
+        """What is being given back gets its time."""
         if self._errands:
             await asyncio.wait(self._errands, timeout=_PATIENCE)
         for task in list(self._errands):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -42,6 +42,7 @@ class Settling:
         names: Names,
         topology: Topology,
         bucket: Bucket,
+        *,
         keys: UniqueKeys,
         unspent: Unspent,
     ) -> None:
@@ -63,9 +64,9 @@ class Settling:
             except LeaseLostError as error:
                 outcomes[number] = error
         failures = await self._tell(held, _ACK, confirm=self._server.options.ack == "confirm")
-        for number, error in failures.items():
+        for number, failure in failures.items():
             held[number].settled = False
-            outcomes[number] = error
+            outcomes[number] = failure
         await self._clear([deliveries[number] for number in held if outcomes[number] is None])
         return outcomes
 
@@ -86,7 +87,6 @@ class Settling:
         by_consumer: dict[str, list[int]] = {}
         for number, receipt in held.items():
             by_consumer.setdefault(receipt.consumer, []).append(number)
-        failures: dict[int, WaybillError] = {}
         answers: dict[str, asyncio.Future[bytes]] = {}
         problem: Exception | None = None
         try:
@@ -101,16 +101,18 @@ class Settling:
                     await asyncio.wait(answers.values())
         except EXPECTED as error:
             problem = error
+        failures: dict[int, WaybillError] = {}
         for consumer, numbers in by_consumer.items():
-            failed = problem
-            answer = answers.get(consumer)
-            if answer is not None and answer.done() and not answer.cancelled():
-                failed = answer.exception()  # type: ignore[assignment]
+            failed = _failure(answers.get(consumer), problem)
             if failed is not None:
                 for number in numbers:
-                    told = failures[number] = while_calling(failed, self._server.address.where, "settle a delivery on")
-                    told.__cause__ = failed
+                    failures[number] = self._told(failed, "settle a delivery on")
         return failures
+
+    def _told(self, error: Exception, verb: str) -> WaybillError:
+        told = while_calling(error, self._server.address.where, verb)
+        told.__cause__ = error
+        return told
 
     # -- given back ------------------------------------------------------------------------------------
 
@@ -175,15 +177,13 @@ class Settling:
             receipt.settled = False
             raise
 
-    async def _outcome(self, work: object) -> WaybillError | None:
+    async def _outcome(self, work: Awaitable[None]) -> WaybillError | None:
         try:
-            await work  # type: ignore[misc]
+            await work
         except WaybillError as error:
             return error
         except EXPECTED as error:
-            told = while_calling(error, self._server.address.where, "give a delivery back on")
-            told.__cause__ = error
-            return told
+            return self._told(error, "give a delivery back on")
         return None
 
     # -- held longer -----------------------------------------------------------------------------------
@@ -200,12 +200,11 @@ class Settling:
                 outcomes[number] = error
         now, today = time.monotonic(), datetime.now(UTC)
         failures = await self._tell(held, _PROGRESS)
-        outcomes_of = {number: failures.get(number) for number in held}
-        for number, failed in outcomes_of.items():
-            if failed is not None:
-                outcomes[number] = failed
+        for number, receipt in held.items():
+            if number in failures:
+                outcomes[number] = failures[number]
                 continue
-            held[number].until = now + self._held
+            receipt.until = now + self._held
             outcomes[number] = replace(deliveries[number], leased_until=today + timedelta(seconds=self._held))
         return outcomes
 
@@ -225,6 +224,14 @@ class Settling:
         name = f"{self._names.stream(message.queue)}.{receipt.seq}.{receipt.stored}"
         await self._move(receipt, (subject, head(reason) + wrap(message), {"Nats-Msg-Id": name}))
         await self._clear([delivery])
+
+
+def _failure(answer: asyncio.Future[bytes] | None, problem: Exception | None) -> Exception | None:
+    """Why a consumer has not confirmed, if it has not."""
+    if answer is None or not answer.done() or answer.cancelled():
+        return problem
+    failed = answer.exception()
+    return failed if isinstance(failed, Exception) else None
 
 
 def _as_stored(delivery: Delivery) -> Message:

@@ -14,13 +14,14 @@ SCHEDULES: Final = (2, 12)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_WAITING: Final = 2048
 """Pulls that may wait at one consumer: one for each waiting worker."""
-_PARKED_FOR: Final = timedelta(seconds=30)
+_PARKED_FOR: Final = timedelta(seconds=5)
 """How long a receiver may take to move a message that has come due."""
 _LETTERS_WINDOW: Final = timedelta(hours=1)
 """How long a message that was given up is recognised, should its receiver have died in the middle of that."""
 
 
 def nanos(span: timedelta) -> int:
+    """A duration as JetStream has it."""
     return span // _MICROSECOND * 1000
 
 

@@ -84,7 +84,7 @@ class Topology:
     def forget(self, queue: str) -> None:
         """Look again: something was found missing."""
         for known in (self._sending, self._receiving, self.known_sending, self.known_receiving):
-            known.pop(queue, None)  # type: ignore[attr-defined]
+            known.pop(queue, None)
         self._letters.clear()
 
     async def exists(self, queue: str) -> bool:
