@@ -87,6 +87,7 @@ class _Look:
         self._server, self._queue = server, queue
         self._name = server.names.dead(queue)
         self._channel: Channel | None = None
+        self._tag: str | None = None
         self._places: dict[int, None] = {}
         self._total = 0
         self.found = 0
@@ -120,7 +121,7 @@ class _Look:
                 return ()
             self._total = 1 + await self._count(channel)
         wanted = min(self._total, most)
-        tag = await channel.consume(self._name, wanted, on_message)
+        self._tag = await channel.consume(self._name, wanted, on_message)
         try:
             while self.found < wanted:
                 async with asyncio.timeout(_ARRIVING):
@@ -128,7 +129,6 @@ class _Look:
                 came.clear()
         except TimeoutError:
             pass
-        await channel.cancel(tag)  # first, so that what goes back does not come again
         return seen
 
     def remove(self, seen: _Seen) -> None:
@@ -144,6 +144,11 @@ class _Look:
         channel = self._channel
         if channel is None or channel.ended is not None:
             return
+        if self._tag is not None:
+            # Before anything goes back, so that it does not come again; and after the acks, as the server keeps those
+            # that come fast for a while, forgets them with the channel, and has dealt with them when it answers this.
+            await channel.cancel(self._tag)
+            await channel.barrier()
         places = list(self._places)
         for start in range(0, len(places), _IN_ORDER):
             channel.raw.basic_nack(places[start : start + _IN_ORDER][-1], multiple=True, requeue=True)

@@ -23,7 +23,7 @@ def way(names: Names, queue: str, delay: timedelta) -> Way:
     options = names.options
     if delay <= ZERO:
         return Way("", names.queue(queue))
-    levels, unit = options.delay_levels, options.delay_unit
+    levels, unit = options.levels, options.delay_unit
     units = min(-(-delay // unit), 2**levels - 1)
     bits = f"{units:0{levels}b}"
     return Way(

@@ -85,7 +85,7 @@ class Names:
 
     def arrival_key(self, queue: str) -> str:
         """The pattern of what is for this queue: words are counted, so that `b` does not get what is for `a.b`."""
-        return ".".join(["*"] * self.options.delay_levels + [self.queue(queue)])
+        return ".".join(["*"] * self.options.levels + [self.queue(queue)])
 
     def unroutable_arguments(self) -> dict[str, Any]:
         return self.dead_arguments()
@@ -93,7 +93,7 @@ class Names:
     def level(self, number: int) -> Level:
         """The rung that a message waits on if bit *number* of its delay is set."""
         options = self.options
-        before = ["*"] * (options.delay_levels - 1 - number)
+        before = ["*"] * (options.levels - 1 - number)
         below = self.arrivals if number == 0 else self.exchange(number - 1)
         return Level(
             exchange=self.exchange(number),
@@ -110,7 +110,7 @@ class Names:
 
     def levels(self) -> Iterator[Level]:
         """All of them, the last rung first."""
-        return map(self.level, range(self.options.delay_levels))
+        return map(self.level, range(self.options.levels))
 
     def exchange(self, number: int) -> str:
         """Of a rung; it has a queue of the same name."""
@@ -119,4 +119,4 @@ class Names:
     @property
     def _ladder(self) -> str:
         # A queue's name has no colon. The unit is part of the name, as another one would be another ladder.
-        return f"{self.options.prefix}:delay.{self.options.delay_unit // _MILLISECOND}ms.{self.options.delay_levels}"
+        return f"{self.options.prefix}:delay.{self.options.delay_unit // _MILLISECOND}ms.{self.options.levels}"

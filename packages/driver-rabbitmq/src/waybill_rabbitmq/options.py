@@ -14,8 +14,8 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}|")
 _MOST_PRIORITY: Final = 9
 _MOST_PREFETCH: Final = 65_535
 _MOST_LEVELS: Final = 40
-_LONGEST_TTL: Final = timedelta(milliseconds=2**45)
-"""A thousand years, and still far from what the server would refuse."""
+_LONGEST_TTL: Final = timedelta(days=3650)
+"""What the server takes for a time to live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ class RabbitMQOptions:
     tls_verify: bool = True
     """Whether the server's certificate is verified."""
 
+    @property
+    def levels(self) -> int:
+        """How many levels there are: no queue lets a message wait for longer than ten years."""
+        return min(self.delay_levels, (_LONGEST_TTL // self.delay_unit).bit_length())
+
     def __post_init__(self) -> None:
         for wrong, told in self._mistakes():
             if wrong:
@@ -90,12 +95,12 @@ class RabbitMQOptions:
             f"prefetch={self.prefetch} must be from 0 (no limit) to {_MOST_PREFETCH}",
         )
         yield (
-            not 1 <= self.delay_levels <= _MOST_LEVELS or self.delay_unit > _LONGEST_TTL / 2 ** (self.delay_levels - 1),
-            f"delay_levels={self.delay_levels} must be from 1 to {_MOST_LEVELS}, and fewer for long units",
+            not 1 <= self.delay_levels <= _MOST_LEVELS,
+            f"delay_levels={self.delay_levels} must be from 1 to {_MOST_LEVELS}",
         )
         yield (
-            bool(self.delay_unit % timedelta(milliseconds=1)),
-            "delay_unit must be whole milliseconds, for example delay_unit=100ms",
+            bool(self.delay_unit % timedelta(milliseconds=1)) or self.delay_unit > timedelta(days=1),
+            "delay_unit must be whole milliseconds and at most a day, for example delay_unit=100ms",
         )
         yield (
             (self.tls_cert is None) != (self.tls_key is None),

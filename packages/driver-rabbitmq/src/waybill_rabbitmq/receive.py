@@ -56,7 +56,7 @@ class Receiving:
             return found
         with self._wanting(names, limit):
             if wait <= ZERO or not self._all_open(names):
-                await self._server.within(self._server.receiving, self._look(names, limit))
+                await self._in_time(self._look(names, limit))
                 found = self._take(names, limit)
             return found or await self._wait(names, limit, end)
 
@@ -102,7 +102,7 @@ class Receiving:
         for name in names if end > loop.time() else ():
             tap = self._taps.get(name)
             if tap is not None and not tap.consuming:
-                await self._server.within(self._server.receiving, tap.widen(limit))
+                await self._in_time(tap.widen(limit))
         while True:
             found = self._take(names, limit)
             left = end - loop.time()
@@ -113,7 +113,7 @@ class Receiving:
             await self._hear(names, min(left, _STARVING) if starved else left)
             for tap in starved:
                 if tap.starved and not tap.parked:
-                    await self._server.within(self._server.receiving, tap.widen(self.wanted(tap.queue)))
+                    await self._in_time(tap.widen(self.wanted(tap.queue)))
 
     async def _hear(self, names: Sequence[str], seconds: float) -> None:
         """Until something may have come.
@@ -229,7 +229,7 @@ class Receiving:
         """Nobody waits any more: have nothing pushed, and give back what nobody has taken."""
         self._resting.pop(tap.queue, None)
         if not self.wanted(tap.queue):
-            await tap.rest()
+            await self._in_time(tap.rest())
         while tap.parked and not self.wanted(tap.queue):
             back = tap.take(len(tap.parked))
             # The server counts what goes back as a failed delivery. Once does no harm, and keeps its place in the
@@ -238,6 +238,10 @@ class Receiving:
             await self._go_back(tap, [held for held in back if held not in again])
             for held in again:
                 await self._send_round(held, ZERO)
+
+    async def _leave(self, tap: Tap) -> None:
+        await self._rest(tap)
+        await self._in_time(tap.settling.sink_in())
 
     async def _send_round(self, held: Held, rest: timedelta) -> None:
         """Store a copy that waits for what is left of its time, and drop this one."""
@@ -251,13 +255,16 @@ class Receiving:
             await self._go_back(held.tap, [held])
         else:
             held.tap.settled(held)
-            await held.tap.settling.done([held.receipt.place])
+            await self._in_time(held.tap.settling.done([held.receipt.place]))
 
     async def _go_back(self, tap: Tap, some: Sequence[Held]) -> None:
         if some:
             for held in some:
                 tap.settled(held)
-            await tap.settling.back([held.receipt.place for held in some])
+            await self._in_time(tap.settling.back([held.receipt.place for held in some]))
+
+    async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
+        await self._server.within(self._server.receiving, work)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         errand = asyncio.get_running_loop().create_task(self._guard(work))
@@ -267,7 +274,7 @@ class Receiving:
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         # If it fails its connection has ended, and what it held has gone back by that.
         with contextlib.suppress(*EXPECTED, WaybillError):
-            await self._server.within(self._server.receiving, work)
+            await work
 
     async def close(self) -> None:
         """End every wait, and give back what nobody has taken."""
@@ -278,7 +285,6 @@ class Receiving:
             timer.cancel()
         self._resting.clear()
         for tap in list(self._taps.values()):
-            if tap.parked or tap.consuming:
-                self._spawn(self._rest(tap))
+            self._spawn(self._leave(tap))
         if self._errands:
             await asyncio.wait(self._errands, timeout=PATIENCE)

@@ -211,7 +211,7 @@ class Server:
             if not limit.expired():
                 raise
             if blocked is not None:
-                raise BlockedError(blocked) from error
+                raise BlockedError(blocked) from None
             self.sending.abort()
             raise UnansweredError(self.seconds, sent=False) from error
         except EXPECTED as error:

@@ -43,19 +43,21 @@ class Settle:
     async def ack(self, deliveries: Sequence[Delivery]) -> list[WaybillError | None]:
         """Done."""
 
-        async def settle(some: Sequence[tuple[Held, None]]) -> Sequence[Outcome]:
-            return await self._drop([held for held, _ in some])
+        async def settle(some: Sequence[tuple[Held, None]], end: float) -> Sequence[Outcome]:
+            return await self._drop([held for held, _ in some], end)
 
         return await self._each("ack", [(each, None) for each in deliveries], settle)
 
     async def nack(self, items: Sequence[tuple[Delivery, timedelta]]) -> list[WaybillError | None]:
         """Another attempt, after a delay."""
 
-        async def settle(some: Sequence[tuple[Held, timedelta]]) -> Sequence[Outcome]:
+        async def settle(some: Sequence[tuple[Held, timedelta]], end: float) -> Sequence[Outcome]:
             now = [held for held, delay in some if delay <= ZERO and self._may_go_back(held)]
             later = [(held, delay) for held, delay in some if held not in now]
             orders = [self._copy(held, delay, spent=1) for held, delay in later]
-            went, stored = await asyncio.gather(self._go_back(now), self._replace([held for held, _ in later], orders))
+            went, stored = await asyncio.gather(
+                self._go_back(now, end), self._replace([held for held, _ in later], orders, end)
+            )
             told = dict(zip((*now, *(held for held, _ in later)), (*went, *stored), strict=True))
             return [told[held] for held, _ in some]
 
@@ -64,20 +66,19 @@ class Settle:
     async def release(self, delivery: Delivery, delay: timedelta) -> list[WaybillError | None]:
         """The same attempt, after a delay."""
 
-        async def settle(some: Sequence[tuple[Held, timedelta]]) -> Sequence[Outcome]:
-            return await self._replace(
-                [held for held, _ in some], [self._copy(held, delay, spent=0) for held, delay in some]
-            )
+        async def settle(some: Sequence[tuple[Held, timedelta]], end: float) -> Sequence[Outcome]:
+            orders = [self._copy(held, delay, spent=0) for held, delay in some]
+            return await self._replace([held for held, _ in some], orders, end)
 
         return await self._each("release", [(delivery, delay)], settle)
 
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None) -> list[WaybillError | None]:
         """A dead letter, of its own queue or of another one."""
 
-        async def settle(some: Sequence[tuple[Held, None]]) -> Sequence[Outcome]:
+        async def settle(some: Sequence[tuple[Held, None]], end: float) -> Sequence[Outcome]:
             names = self._server.names
             orders = [dead_order(names, held.message, reason, to or held.tap.queue) for held, _ in some]
-            return await self._replace([held for held, _ in some], orders)
+            return await self._replace([held for held, _ in some], orders, end)
 
         return await self._each("bury", [(delivery, None)], settle)
 
@@ -96,7 +97,7 @@ class Settle:
         self,
         verb: str,
         items: Sequence[tuple[Delivery, T]],
-        settle: Callable[[Sequence[tuple[Held, T]]], Awaitable[Sequence[Outcome]]],
+        settle: Callable[[Sequence[tuple[Held, T]], float], Awaitable[Sequence[Outcome]]],
     ) -> list[WaybillError | None]:
         """Settle those that are still ours, each once; the outcomes in order."""
         self._server.check_caller()
@@ -105,7 +106,7 @@ class Settle:
         ours = [(held, asked) for held, (_, asked) in zip(taken, items, strict=True) if held is not None]
         told: Sequence[Outcome] = [None] * len(ours)
         try:
-            told = await self._server.within(self._server.receiving, settle(ours)) if ours else ()
+            told = await settle(ours, self._server.deadline()) if ours else ()
         except EXPECTED as error:
             told = [error] * len(ours)
         except BaseException:
@@ -132,22 +133,22 @@ class Settle:
         if not held.settled:
             self._receiving.holdings.put_back(held)
 
-    async def _drop(self, some: Sequence[Held]) -> Sequence[Outcome]:
-        return await self._by_tap(some, lambda tap, places: tap.settling.done(places))
+    async def _drop(self, some: Sequence[Held], end: float) -> Sequence[Outcome]:
+        return await self._by_tap(some, end, lambda tap, places: tap.settling.done(places))
 
-    async def _go_back(self, some: Sequence[Held]) -> Sequence[Outcome]:
-        return await self._by_tap(some, lambda tap, places: tap.settling.back(places))
+    async def _go_back(self, some: Sequence[Held], end: float) -> Sequence[Outcome]:
+        return await self._by_tap(some, end, lambda tap, places: tap.settling.back(places))
 
-    async def _replace(self, some: Sequence[Held], orders: Sequence[Order]) -> Sequence[Outcome]:
+    async def _replace(self, some: Sequence[Held], orders: Sequence[Order], end: float) -> Sequence[Outcome]:
         if not some:
             return ()
-        stored = await store(self._server, orders)
+        stored = await store(self._server, orders, end)
         done = [held for held, outcome in zip(some, stored, strict=True) if outcome is None]
-        told = dict(zip(done, await self._drop(done), strict=True))
+        told = dict(zip(done, await self._drop(done, end), strict=True))
         return [told.get(held) if outcome is None else outcome for held, outcome in zip(some, stored, strict=True)]
 
     async def _by_tap(
-        self, some: Sequence[Held], settle: Callable[[Any, Sequence[int]], Awaitable[None]]
+        self, some: Sequence[Held], end: float, settle: Callable[[Any, Sequence[int]], Awaitable[None]]
     ) -> Sequence[Outcome]:
         """Settle what came through each tap together."""
         by_tap: dict[Any, list[Held]] = {}
@@ -155,7 +156,11 @@ class Settle:
             by_tap.setdefault(held.tap, []).append(held)
             held.settled = True
             self._receiving.settled(held)
-        settling = (settle(tap, [held.receipt.place for held in own]) for tap, own in by_tap.items())
+        server = self._server
+        settling = (
+            server.within(server.receiving, settle(tap, [held.receipt.place for held in own]), end)
+            for tap, own in by_tap.items()
+        )
         told = dict(zip(by_tap, await asyncio.gather(*settling, return_exceptions=True), strict=True))
         outcomes: list[Outcome] = []
         for held in some:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from .channel import Channel
+
+_FRESH: Final = 1.0  # seconds
+_SINKING: Final = 0.1  # seconds
 
 
 class _Group:
@@ -28,6 +32,7 @@ class Settling:
         self._open: dict[int, None] = {}
         """Places, in the order in which they came."""
         self._group: _Group | None = None
+        self._written = float("-inf")
         self._writing: asyncio.Task[None] | None = None
 
     def came(self, place: int) -> None:
@@ -54,6 +59,15 @@ class Settling:
         group.back += places
         await asyncio.shield(group.heard)
 
+    async def sink_in(self) -> None:
+        """Wait until the queue has what was settled just now.
+
+        A channel keeps acks that come fast for a while before a quorum queue gets them, and ends without them.
+        """
+        if asyncio.get_running_loop().time() - self._written < _FRESH:
+            await asyncio.sleep(_SINKING)
+            await self._channel.barrier()
+
     def _collect(self) -> _Group:
         self._channel.check()
         if self._group is None:
@@ -78,6 +92,7 @@ class Settling:
 
     def _write(self, group: _Group) -> None:
         self._channel.check()
+        self._written = asyncio.get_running_loop().time()
         raw = self._channel.raw
         for place in group.back:
             del self._open[place]

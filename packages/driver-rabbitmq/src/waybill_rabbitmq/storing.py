@@ -51,9 +51,9 @@ def dead_order(names: Names, message: Message, reason: DeadReason, to: str) -> O
     return Order(to, False, Parcel("", names.dead(to), to_dead_letter(message, reason)))
 
 
-async def store(server: Server, orders: Sequence[Order]) -> list[Exception | None]:
+async def store(server: Server, orders: Sequence[Order], end: float | None = None) -> list[Exception | None]:
     """What became of each, None being well: a foreign error, or Waybill's."""
-    end = server.deadline()
+    end = server.deadline() if end is None else end
     outcomes = await _send(server, orders, end)
     again = [number for number, outcome in enumerate(outcomes) if _may_be_sent_again(server, outcome)]
     if again:
