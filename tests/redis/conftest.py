@@ -1,14 +1,9 @@
 """A Redis server of the tests' own, and drivers on keys of each test's own."""
 
 import asyncio
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 import uuid
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -21,76 +16,33 @@ NOW = timedelta()
 SOON = timedelta(seconds=5)
 
 
-class Process:
-    """A redis-server on a free port, with its data in a folder of its own."""
-
-    def __init__(self, *options, file=None, sentinel=False):
-        self.file = [] if file is None else [str(file)]
-        self.mode = ["--sentinel"] if sentinel else []
-        self.folder = tempfile.mkdtemp(prefix="waybill-")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.options = options
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.start()
-
-    def start(self, *options):
-        place = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder)
-        if not self.mode:
-            place += ("--save", "")
-        self.process = subprocess.Popen(
-            ["redis-server", *self.file, *place, *self.options, *options, *self.mode], stdout=subprocess.DEVNULL
-        )
-        end = time.monotonic() + 10
-        while time.monotonic() < end:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
-                    probe.sendall(b"PING\r\n")
-                    if probe.recv(64)[:5] in (b"+PONG", b"-NOAU"):
-                        return
-            except OSError:
-                pass
-            time.sleep(0.02)
-        self.stop()
-        raise RuntimeError("redis-server does not start")
-
-    def kill(self):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait()
-
-    def pause(self):
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self):
-        self.process.send_signal(signal.SIGCONT)
-
-    def stop(self):
-        self.kill()
-        shutil.rmtree(self.folder)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def installed():
-    """The server's program, installed where it can be."""
-    broker_or_skip("redis", how="process").stop()
-
-
 @pytest.fixture(scope="session")
-def shared(installed):
+def shared():
     """The server that most tests share."""
-    process = Process("--appendonly", "yes")
-    yield process
-    process.stop()
+    with broker_or_skip("redis") as broker:
+        yield broker
 
 
 @pytest.fixture
-def server():
-    """A server that a test may do anything to; killed at any moment, it has what it confirmed."""
-    process = Process("--appendonly", "yes", "--appendfsync", "always")
-    yield process
-    process.stop()
+async def serve():
+    """Starts servers that a test may do anything to, as processes: with options, or of a kind of their own."""
+    started = []
+
+    async def serve(*options, kind=None, **settings):
+        given = (kind,) if kind is not None else ("redis",)
+        settings = settings | ({"options": options} if options else {})
+        started.append(await asyncio.to_thread(broker_or_skip, *given, how="process", **settings))
+        return started[-1]
+
+    yield serve
+    for broker in reversed(started):
+        await asyncio.to_thread(broker.stop)
+
+
+@pytest.fixture
+async def server(serve):
+    """One of a test's own; killed at any moment, it has what it confirmed."""
+    return await serve(fsync="always")
 
 
 @pytest.fixture
@@ -103,7 +55,7 @@ async def connect(shared, prefix):
     """Opens a driver under the test's prefix; on the shared server, unless another URL is given."""
     opened = []
 
-    async def connect(url=shared.url, **options):
+    async def connect(url=shared.direct_url, **options):
         driver = RedisDriver(url, **{"prefix": prefix, **options})
         opened.append(driver)
         await driver.open()
@@ -122,8 +74,12 @@ async def driver(connect):
 @pytest.fixture
 async def redis(shared):
     """A plain client of the shared server."""
-    async with Redis(port=shared.port) as client:
+    async with Redis.from_url(shared.direct_url) as client:
         yield client
+
+
+def port_of(broker):
+    return urlsplit(broker.direct_url).port
 
 
 @pytest.fixture

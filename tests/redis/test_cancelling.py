@@ -22,7 +22,7 @@ async def test_a_receive_cancelled_at_any_step_gives_back_at_once_and_spends_no_
     got = await asyncio.gather(task, return_exceptions=True)
     if isinstance(got[0], list):
         await driver.release(got[0][0])
-    (delivery,) = await asyncio.wait_for(driver.receive("q", limit=1, wait=SOON), 2)
+    (delivery,) = await asyncio.wait_for(driver.receive("q", limit=1, wait=SOON), 5)
     assert (delivery.message.id, delivery.attempt) == ("a", 1)
 
 
@@ -42,7 +42,7 @@ async def test_a_waiting_receive_cancelled_as_a_job_comes_loses_nothing(driver, 
             idle.cancel()
             await asyncio.gather(idle, return_exceptions=True)
         else:
-            (delivery,) = await asyncio.wait_for(idle, 2)
+            (delivery,) = await asyncio.wait_for(idle, 5)
             assert (delivery.message.id, delivery.attempt) == (str(number), 1)
             await other.ack(delivery)
         for leftover in await driver.receive("q", limit=5, wait=NOW):

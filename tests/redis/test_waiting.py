@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from .conftest import NOW, SOON, ids, passed
 
-QUICK = 0.3  # seconds; on a busy machine
+QUICK = 1.0  # seconds: on a busy machine, and well before a receiver looks by itself
 
 
 def waits(driver, limit=1, queues="q", wait=SOON):
@@ -67,7 +67,7 @@ async def test_the_clock_is_watched_by_another_once_the_first_is_busy(connect, m
     await drivers[0].enqueue(message("now"))  # wakes whoever is at the head of the line
     done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=5)
     assert ids(done.pop().result()) == ["now"]
-    assert ids(await asyncio.wait_for(pending.pop(), 1)) == ["delayed"]
+    assert ids(await asyncio.wait_for(pending.pop(), 5)) == ["delayed"]
 
 
 async def test_one_that_leaves_passes_the_watch_on(connect, message):
@@ -79,16 +79,16 @@ async def test_one_that_leaves_passes_the_watch_on(connect, message):
     await drivers[1].enqueue_in(message("delayed"), timedelta(milliseconds=200))
     await passed(0.05)
     await cancel([first])
-    assert ids(await asyncio.wait_for(second, 1)) == ["delayed"]
+    assert ids(await asyncio.wait_for(second, 5)) == ["delayed"]
 
 
 async def test_a_lease_that_ends_wakes_a_waiting_receiver_without_any_reaper(connect, message):
-    driver = await connect(lease="150ms")
+    driver = await connect(lease="150ms", look="60s")
     await driver.enqueue(message())
-    (first,) = await driver.receive("q", limit=1, wait=NOW)
     start = time.monotonic()
+    (first,) = await driver.receive("q", limit=1, wait=NOW)
     (second,) = await driver.receive("q", limit=1, wait=SOON)
-    assert 0.1 < time.monotonic() - start < 0.15 + QUICK
+    assert 0.15 <= time.monotonic() - start < 0.15 + QUICK
     assert (first.attempt, second.attempt) == (1, 2)
 
 
@@ -105,7 +105,7 @@ async def test_no_delayed_job_is_early_and_none_is_late(driver, message):
 
 async def test_the_clock_of_this_machine_does_not_matter_for_a_delay(driver, message, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    await driver.enqueue_in(message("a"), timedelta(milliseconds=30))
+    await driver.enqueue_in(message("a"), timedelta(milliseconds=500))
     assert await driver.receive("q", limit=1, wait=NOW) == []
     assert ids(await driver.receive("q", limit=1, wait=SOON)) == ["a"]
 
@@ -116,27 +116,28 @@ async def test_a_wait_ends_in_its_time(driver):
     assert 0.05 <= time.monotonic() - start < QUICK
 
 
-async def test_a_receiver_of_several_queues_is_woken_by_each(driver, message):
+async def test_a_receiver_of_several_queues_is_woken_by_each(connect, message):
+    driver = await connect(look="60s")
     for queue in "abc":
         waiting = waits(driver, queues="abc")
         await passed(0.02)
         await driver.enqueue(message(queue=queue))
-        assert [each.message.queue for each in await asyncio.wait_for(waiting, 1)] == [queue]
+        assert [each.message.queue for each in await asyncio.wait_for(waiting, 5)] == [queue]
 
 
-async def test_a_job_given_back_wakes_and_the_next_of_a_group_too(driver, connect, message):
-    other = await connect()
+async def test_a_job_given_back_wakes_and_the_next_of_a_group_too(connect, message):
+    driver, other = await connect(look="60s"), await connect(look="60s")
     await driver.enqueue_batch([(message("1", group="g"), None), (message("2", group="g"), None)])
     (first,) = await other.receive("q", limit=5, wait=NOW)
     waiting = waits(driver)
     await passed(0.02)
     await other.nack(first)
-    (again,) = await asyncio.wait_for(waiting, 1)
+    (again,) = await asyncio.wait_for(waiting, 5)
     assert (again.message.id, again.attempt) == ("1", 2)
     waiting = waits(other)
     await passed(0.02)
     await driver.ack(again)
-    assert ids(await asyncio.wait_for(waiting, 1)) == ["2"]
+    assert ids(await asyncio.wait_for(waiting, 5)) == ["2"]
 
 
 async def test_a_token_whose_receiver_died_delays_only_until_the_next_look(connect, redis, prefix, message):
@@ -147,7 +148,7 @@ async def test_a_token_whose_receiver_died_delays_only_until_the_next_look(conne
     pipeline.hset(f"{prefix}:{{q}}:jobs", "a", b"={}")
     pipeline.zadd(f"{prefix}:{{q}}:ready", {"a": 1})
     await pipeline.execute()
-    assert ids(await asyncio.wait_for(waiting, 1)) == ["a"]
+    assert ids(await asyncio.wait_for(waiting, 5)) == ["a"]
 
 
 async def test_idle_waiting_costs_next_to_nothing(driver, redis):

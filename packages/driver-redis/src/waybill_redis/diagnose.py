@@ -18,7 +18,7 @@ def notes(facts: Facts, options: RedisOptions) -> Iterator[Note]:
     """Facts, and what to do about those that are no good."""
     yield Note("ok", f"Redis {facts.version}")
     yield from _memory(facts)
-    yield from _durability(facts)
+    yield from _durability(facts, options)
     if options.wait_replicas > facts.replicas:
         fact = f"{facts.replicas} replicas are connected, and wait_replicas={options.wait_replicas}"
         yield Note("error", fact, "start replicas, or lower wait_replicas: no enqueue is confirmed as it is")
@@ -38,16 +38,25 @@ def _memory(facts: Facts) -> Iterator[Note]:
         yield Note("ok", fact)
 
 
-def _durability(facts: Facts) -> Iterator[Note]:
+def _durability(facts: Facts, options: RedisOptions) -> Iterator[Note]:
     if not facts.appendonly:
         yield Note("warning", "appendonly is off: jobs end with the server's process", "appendonly yes")
-    elif facts.fsync == "always":
+    elif options.wait_fsync:
+        yield Note("ok", "appendonly yes, wait_fsync: a job is on disk before it is confirmed")
+    elif facts.fsync == "always" and not facts.lax:
         yield Note("ok", "appendonly yes, appendfsync always: a job is on disk before it is confirmed")
+    elif facts.fsync == "always":
+        fact = "appendfsync always, but no-appendfsync-on-rewrite: a power cut during a rewrite may take jobs along"
+        yield Note("info", fact, "no-appendfsync-on-rewrite no")
+    elif facts.fsync == "no":
+        fact = (
+            "appendonly yes, appendfsync no: jobs survive a kill of the server; a power cut takes the last ones along"
+        )
+        yield Note("info", fact, "appendfsync always waits for the disk")
     else:
-        lost = "up to about a second of jobs" if facts.fsync == "everysec" else "the last jobs"
-        # While an fsync is under way Redis puts its writes off, so that a kill of the server can lose them too.
+        # While an fsync is under way Redis answers before it has written, so that a kill of the server loses jobs too.
         fact = (
             f"appendonly yes, appendfsync {facts.fsync or 'unknown'}: a power cut, or a kill of the server while the "
+            "disk is slow, may take up to about two seconds of confirmed jobs along"
         )
-        fact += f"disk is slow, may take {lost} along"
-        yield Note("info", fact, "appendfsync always waits for the disk")
+        yield Note("info", fact, "appendfsync always, or wait_fsync=true on Redis 7.2, waits for the disk")

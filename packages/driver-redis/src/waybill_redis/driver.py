@@ -53,6 +53,7 @@ class RedisDriver:
         prefix: what every key begins with.
         look: how often a waiting receive looks by itself.
         wait_replicas: how many replicas must have a message before its enqueue is confirmed.
+        wait_fsync: whether a message must be on the server's disk before its enqueue is confirmed (Redis 7.2).
         allow_eviction: whether to use a server that may throw keys away.
         socket: the path of a Unix socket, in place of a host.
         sentinel: the name of the master that the hosts, which are Sentinels then, watch over.
@@ -73,6 +74,7 @@ class RedisDriver:
         prefix: str = "waybill",
         look: Duration = "2s",
         wait_replicas: int = 0,
+        wait_fsync: bool = False,
         allow_eviction: bool = False,
         socket: str | None = None,
         sentinel: str | None = None,
@@ -89,6 +91,7 @@ class RedisDriver:
             prefix=prefix,
             look=look,
             wait_replicas=wait_replicas,
+            wait_fsync=wait_fsync,
             allow_eviction=allow_eviction,
             socket=socket,
             sentinel=sentinel,

@@ -31,7 +31,7 @@ async def enqueue(server: Server, keys: Keys, items: Sequence[Item]) -> list[str
         for number in numbers:
             arguments += to_arguments(*items[number])
         try:
-            held = await server.call(_ENQUEUE, keys.of(queue), arguments, replicas=server.options.wait_replicas)
+            held = await server.call(_ENQUEUE, keys.of(queue), arguments, safely=True)
         except EXPECTED as error:
             for number in numbers:
                 failed = outcomes[number] = while_sending(error, server.address.where, items[number][0])

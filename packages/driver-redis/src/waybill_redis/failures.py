@@ -37,12 +37,10 @@ class UnansweredError(Exception):
         self.sent = sent
 
 
-class UnreplicatedError(Exception):
-    """The master has it, and too few replicas do."""
+class UnsafeError(Exception):
+    """The server has it, and not yet where the options want it."""
 
-    def __init__(self, wanted: int, found: int) -> None:
-        super().__init__(f"{found} of {wanted} replicas have confirmed it")
-        self.sent = True
+    sent = True
 
 
 class _Fault(NamedTuple):
@@ -108,7 +106,7 @@ _AWAY: Final = _Fault("it cannot be reached", "Is it running, and are host and p
 _LOST: Final = _Fault("the connection was lost", "The next call connects again", passes=True)
 _SLOW: Final = _Fault("it did not answer in time", "Is it stopped, or busy with another's command?", passes=True)
 
-EXPECTED: Final = (exceptions.RedisError, OSError, LostError, UnansweredError, UnreplicatedError)
+EXPECTED: Final = (exceptions.RedisError, OSError, LostError, UnansweredError, UnsafeError)
 """What a call may raise that is not Waybill's."""
 
 
@@ -160,8 +158,12 @@ def _fault(error: Exception) -> _Fault:
     code = code_of(error)
     if code is not None:
         return _FAULTS[code]
-    if isinstance(error, UnreplicatedError):
-        return _Fault("too few replicas have it", "Look at the replicas, or lower wait_replicas", passes=True)
+    if isinstance(error, UnsafeError):
+        return _Fault(
+            "it is stored, and not as safely as wanted",
+            "Look at replicas and disk, or at wait_replicas and wait_fsync",
+            passes=True,
+        )
     if isinstance(error, LostError):
         return _LOST
     if isinstance(error, (UnansweredError, TimeoutError, exceptions.TimeoutError)):

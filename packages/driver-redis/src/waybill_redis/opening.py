@@ -14,6 +14,7 @@ from .server import Server
 
 Durability = Literal["process", "host-lazy", "host-fsync", "replicated"]
 _OLDEST: Final = (6, 2)
+_WITH_WAITAOF: Final = (7, 2)
 _SAFE: Final = "noeviction"
 
 
@@ -28,6 +29,8 @@ class Facts:
     appendonly: bool
     fsync: str | None
     """None: it does not say."""
+    lax: bool
+    """Whether it does not wait for the disk while it rewrites its log (no-appendfsync-on-rewrite)."""
     saves: bool
     """Whether it has saved a snapshot, or is told to."""
     replicas: int
@@ -41,7 +44,11 @@ class Facts:
             return "replicated"
         if not self.appendonly:
             return "process"
-        return "host-fsync" if self.fsync == "always" else "host-lazy"
+        if options.wait_fsync or (self.fsync == "always" and not self.lax):
+            return "host-fsync"
+        # With everysec Redis answers before it has written to its log, when an fsync is under way: a kill takes what
+        # was answered along. With the others it writes first.
+        return "host-lazy" if self.fsync in ("always", "no") else "process"
 
 
 async def look(server: Server) -> tuple[Facts, str]:
@@ -54,16 +61,18 @@ async def look(server: Server) -> tuple[Facts, str]:
     lines = answer.decode("utf-8", "replace").splitlines()
     said = {name: value for name, _, value in (line.partition(":") for line in lines)}
     try:
-        fsync = (await server.ask("CONFIG", "GET", "appendfsync"))[1].decode()
-    except (ResponseError, LookupError):  # closed on many managed servers
-        fsync = None
+        told = [each.decode() for each in await server.ask("CONFIG", "GET", "*appendfsync*")]
+    except ResponseError:  # closed on many managed servers
+        told = []
+    settings = dict(zip(told[::2], told[1::2], strict=True))
     facts = Facts(
         version=said.get("redis_version", "0"),
         policy=said.get("maxmemory_policy", "unknown"),
         maxmemory=int(said.get("maxmemory", 0)),
         used=int(said.get("used_memory", 0)),
         appendonly=said.get("aof_enabled") == "1",
-        fsync=fsync,
+        fsync=settings.get("appendfsync"),
+        lax=settings.get("no-appendfsync-on-rewrite") == "yes",
         saves=said.get("rdb_last_save_time", "0") != "0",
         replicas=int(said.get("connected_slaves", 0)),
     )
@@ -88,6 +97,12 @@ async def check(server: Server, options: RedisOptions) -> Facts:
         raise ConfigurationError(
             f"{where}: its maxmemory-policy is {facts.policy}, so when its memory is full it throws jobs away. "
             "Nothing was changed. Set maxmemory-policy noeviction, or accept the loss with allow_eviction=true."
+        )
+    if options.wait_fsync and (not facts.appendonly or _numbers(facts.version) < _WITH_WAITAOF):
+        raise ConfigurationError(
+            f"{where}: wait_fsync=true needs appendonly yes and Redis 7.2 or newer, or Valkey; this is "
+            f"{facts.version}, with appendonly {'yes' if facts.appendonly else 'no'}. Nothing was changed. Without the "
+            "option, set appendfsync always."
         )
     if role != "master":
         raise BrokerUnavailableError(f"{where}: it is a replica, which takes no jobs. Name the master.")

@@ -27,6 +27,8 @@ class RedisOptions:
     """How often a waiting receive looks by itself, should the process that was woken in its place have died."""
     wait_replicas: int = 0
     """How many replicas must have a message before its enqueue is confirmed."""
+    wait_fsync: bool = False
+    """Whether a message must be on the server's disk before its enqueue is confirmed, also with everysec."""
     allow_eviction: bool = False
     """Whether to use a server that may throw keys away when its memory is full."""
     socket: str | None = None

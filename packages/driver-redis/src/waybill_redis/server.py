@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from waybill.errors import ConfigurationError
 
 from .address import Address
-from .failures import LostError, UnansweredError, UnreplicatedError, closed
+from .failures import LostError, UnansweredError, UnsafeError, closed
 from .link import Link, Undo
 from .options import RedisOptions
 from .scripts import Script
@@ -64,22 +64,27 @@ class Server:
         arguments: Iterable[bytes | str | int],
         *,
         undo: Undo | None = None,
-        replicas: int = 0,
+        safely: bool = False,
     ) -> Any:
         """The answer of a script; *undo* gets one that came when its caller had been cancelled.
 
-        With *replicas*, it is not given before so many of them have what the script wrote.
+        Args:
+            script: to run.
+            keys: of one slot.
+            arguments: of the script.
+            undo: what to do with an answer that nobody waits for any more.
+            safely: the answer is not given before what the script wrote is where the options want it.
 
         Raises:
-            redis.RedisError, OSError, LostError, UnansweredError, UnreplicatedError: see failures.py.
+            redis.RedisError, OSError, LostError, UnansweredError, UnsafeError: see failures.py.
             DriverClosedError: the driver was closed meanwhile.
         """
         by_digest, whole = _commands(script, keys, arguments)
-        return await self._ask(by_digest, whole, undo, replicas)
+        return await self._ask(by_digest, whole, undo, safely=safely)
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """The answer to a plain command."""
-        return await self._ask(command, (), None, 0)
+        return await self._ask(command, (), None)
 
     def post(self, script: Script, keys: Sequence[str], arguments: Iterable[bytes | str | int]) -> None:
         """Run a script while there is a link, and wait for nothing."""
@@ -92,7 +97,7 @@ class Server:
         links, self._links = self._links, set()
         await asyncio.gather(*(link.close(_PATIENCE) for link in links))
 
-    async def _ask(self, command: _Command, fallback: _Command, undo: Undo | None, replicas: int) -> Any:
+    async def _ask(self, command: _Command, fallback: _Command, undo: Undo | None, *, safely: bool = False) -> Any:
         self.check_caller()
         link: Link | None = None
         limit = asyncio.timeout(self._seconds)
@@ -102,10 +107,8 @@ class Server:
                 answer = made.send(*command, undo=undo, fallback=fallback)
                 link = made
                 result = await _get(answer, undo)
-                if replicas:
-                    found = await link.send("WAIT", replicas, int(self._seconds * 500))
-                    if found < replicas:
-                        raise UnreplicatedError(replicas, found)
+                if safely:
+                    await self._wait_until_safe(link)
                 return result
         except LostError as error:
             if self.closing:
@@ -118,6 +121,14 @@ class Server:
             if link is not None:  # its answers would come too late for others as well
                 link.end(late)
             raise late from error
+
+    async def _wait_until_safe(self, link: Link) -> None:
+        """Of all that this link has written: it is on as many replicas, and on disk, as the options say."""
+        patience, replicas = int(self._seconds * 500), self.options.wait_replicas
+        if replicas and (found := await link.send("WAIT", replicas, patience)) < replicas:
+            raise UnsafeError(f"{found} of {replicas} replicas have confirmed it")
+        if self.options.wait_fsync and (await link.send("WAITAOF", 1, 0, patience))[0] < 1:
+            raise UnsafeError("the server has not confirmed that it is on disk")
 
     async def _ready_link(self) -> Link:
         async with self._connecting:

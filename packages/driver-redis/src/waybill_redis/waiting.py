@@ -68,16 +68,20 @@ class Bell:
 
     def pass_on(self, *, used: bool) -> None:
         """Let another receiver look: now, or if this one leaves with a change ahead that it had meant to watch."""
-        if self._server.closing:
-            return
-        soon = ("0", micros(self._server.options.look)) if used else ("1",)
+        if not self._server.closing:
+            self._ring(*(("0", micros(self._server.options.look)) if used else ("1",)))
+
+    def _ring(self, *when: str | int) -> None:
         for queue in self._queues:
-            self._server.post(_RING, self._keys.of(queue), soon)
+            self._server.post(_RING, self._keys.of(queue), when)
 
     def end(self) -> None:
-        """The driver is being closed: end every wait."""
+        """The driver is being closed: end every wait, and hang up, as the BLPOP may have long to go."""
         while self._waiters:
             _end(self._waiters.popleft(), closed())
+        if self._link is not None and not self._link.ended:
+            self._link.end(closed())
+            self._ring("1")  # a token may be on its way here
 
     def _ask(self, link: Link) -> None:
         wake = [self._keys.wake(queue) for queue in self._queues]

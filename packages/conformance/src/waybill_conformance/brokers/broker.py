@@ -67,7 +67,7 @@ class Broker:
         return self._server.log()
 
     def restart(self, *, forgetful: bool = False) -> None:
-        """`kill -9` (a gentle kind is asked to end first), and start it again with the same data; until it serves.
+        """`kill`, and `revive` with the same data; returns when it serves.
 
         Where the data cannot be the same this is refused, unless `forgetful` says that it need not be.
         """
@@ -77,22 +77,30 @@ class Broker:
                 " never does; nothing was done. Use pause() or cut(), or restart(forgetful=True)."
             )
         with self._lock:
+            self.kill()
+            self.revive()
+
+    def kill(self) -> None:
+        """`kill -9`; a gentle kind is asked to end first. What was open is closed, what is new is refused."""
+        with self._lock:
             if self.kind.gentle and self._proxy is not None:
                 self._proxy.cut()  # it would wait for what is under way
             self._server.kill()
-            if self._proxy is None:
-                self._server.revive()
-                wait_until_ready(self.kind, self._server)
-                return
-            # As with a dead server: what was open is closed, what is new is refused.
-            self._proxy.refuse()
-            try:
+            if self._proxy is not None:
+                self._proxy.refuse()
                 self._proxy.cut()
+
+    def revive(self) -> None:
+        """Start what was killed, on the same data; returns when it serves."""
+        with self._lock:
+            try:
                 self._server.revive()
                 wait_until_ready(self.kind, self._server)
-                self._proxy.upstream = self._server.address
+                if self._proxy is not None:
+                    self._proxy.upstream = self._server.address
             finally:
-                self._proxy.accept()
+                if self._proxy is not None:
+                    self._proxy.accept()
 
     def pause(self) -> None:
         """Let it stand still: connections stay open, new ones are accepted, nothing is answered."""

@@ -11,7 +11,7 @@ from .ports import LOOPBACK
 
 @dataclass(frozen=True)
 class Redis(BrokerKind):
-    """Redis with AOF on. `fsync` is its appendfsync."""
+    """Redis with AOF on. `fsync` is its appendfsync; `options` are further ones, such as ("--maxmemory", "100mb")."""
 
     name: ClassVar = "redis"
     schemes: ClassVar = ("redis",)
@@ -21,6 +21,7 @@ class Redis(BrokerKind):
 
     image: str = "redis:latest"
     fsync: Literal["everysec", "always", "no"] = "everysec"
+    options: tuple[str, ...] = ()
 
     def commands(self, site: Site) -> Sequence[Command]:
         place = ("--bind", LOOPBACK, "--port", str(site.port), "--dir", str(site.folder))
@@ -33,10 +34,10 @@ class Redis(BrokerKind):
     def ready(self, host: str, port: int) -> bool:
         with socket.create_connection((host, port), timeout=1) as probe:
             probe.sendall(b"PING\r\n")  # answered by -LOADING while the file is read back
-            return probe.recv(64).startswith(b"+PONG")
+            return probe.recv(64).startswith((b"+PONG", b"-NOAUTH"))
 
     def url(self, host: str, port: int) -> str:
         return f"redis://{host}:{port}/0"
 
     def _options(self) -> Sequence[str]:
-        return ("--appendonly", "yes", "--appendfsync", self.fsync, "--save", "")
+        return ("--appendonly", "yes", "--appendfsync", self.fsync, "--save", "", *self.options)
