@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import functools
 import threading
 
 import pytest
@@ -197,3 +198,14 @@ def test_a_job_may_send_by_its_context_and_by_its_service(bootstrap, event, driv
     service.registry.add(seeing)
     bootstrap(service=service)(event, None)
     assert [each.job_name for each in driver.enqueued] == ["one", "two"]
+
+
+def test_it_can_be_wrapped_as_a_function_can(bootstrap, event, seeing):
+    handler = bootstrap(seeing)
+
+    @functools.wraps(handler)
+    def traced(event, context):
+        return handler(event, context)
+
+    assert traced.__name__ == "lambda_handler"
+    assert traced(event, None) == {"batchItemFailures": []}

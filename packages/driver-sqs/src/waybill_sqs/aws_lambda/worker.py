@@ -87,6 +87,7 @@ class LambdaWorker:
             raise ValueError("concurrency and threads are at least 1")
         self._concurrency, self._threads = concurrency, threads or concurrency
         self._margin = None if margin is None else parse_duration(margin, bare=False)
+        self.__name__ = "lambda_handler"  # tracers that wrap a handler ask for it
         self._given, self._driver, self._functions = service, driver, functions
         self._service: JobService | None = None
         if not callable(service):
