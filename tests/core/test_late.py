@@ -10,7 +10,7 @@ from waybill import ConfigurationError, InvalidJobPayloadError, JobService, Lazy
 from waybill.testing import run_until_idle
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-A_MONTH_AGO = Lazy("a-month-ago", lambda now: (now - timedelta(days=30)).isoformat())
+A_MONTH_AGO = Lazy("test.a-month-ago", lambda now: (now - timedelta(days=30)).isoformat())
 
 
 @pytest.fixture

@@ -78,7 +78,6 @@ def test_misuse_is_told_in_one_line(refused, arguments, told):
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        (f"nats://user:{SECRET}@host:4222/jobs", "pip install waybill-nats"),
         (f"nosuch://user:{SECRET}@host", "no driver"),
         (f"user:{SECRET}@host", "scheme://"),
         (f"redis://user:{SECRET}/x@host", "percent-encoded"),

@@ -17,8 +17,8 @@ class Order:
 
 
 @job(queue="orders")
-async def accept(order: Order, ctx: JobContext) -> None:
-    ran.append(f"order {order.number} ({order.note}), attempt {ctx.attempt}")
+async def accept(order: Order) -> None:
+    ran.append(f"order {order.number} ({order.note})")
 
 
 @job(queue="orders")
