@@ -76,9 +76,9 @@ def test_a_command_that_raises_ends_with_1(waybill, application):
 
 
 def test_an_unknown_command_is_told_with_what_was_meant(waybill, application):
-    result = waybill("run", "users:proces", *APP)
+    result = waybill("run", "user:process", *APP)
     assert (result.returncode, result.stderr) == (
-        2, "error: there is no command 'users:proces'; did you mean 'users:process'?\n",
+        2, "error: there is no command 'user:process'; did you mean 'users:process'?\n",
     )  # fmt: skip
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -36,6 +34,8 @@ def _modules(root: ModuleType) -> Iterator[ModuleType]:
     if not hasattr(root, "__path__"):
         yield root
         return
+    import pkgutil
+
     for each in pkgutil.walk_packages(root.__path__, f"{root.__name__}.", onerror=_broken):
         name = each.name.rpartition(".")[2]
         if name == "jobs" or name.endswith("_job"):
@@ -43,6 +43,8 @@ def _modules(root: ModuleType) -> Iterator[ModuleType]:
 
 
 def _imported(name: str) -> ModuleType:
+    import importlib
+
     try:
         return importlib.import_module(name)
     except Exception as error:

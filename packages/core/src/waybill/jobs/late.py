@@ -9,7 +9,7 @@ The message says where such values go, beside the payload: a payload that merely
 from __future__ import annotations
 
 import inspect
-import secrets
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -97,7 +97,7 @@ def refuse_late(value: Any) -> None:
 
 def encode_late(payload: Any, to_builtin: Callable[[Any], Any]) -> tuple[Any, list[str]]:
     """A payload as JSON values, and where in it (as JSON pointers) stand what is to be replaced."""
-    seal = secrets.token_hex(8)  # so that nothing else in the payload is taken for one
+    seal = os.urandom(8).hex()  # so that nothing else in the payload is taken for one
 
     def mark(value: Any) -> Any:
         if isinstance(value, Ref):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 REMEMBERS: Final = timedelta(seconds=2)
 """How long a claim holds where a repeated enqueue is recognised: another worker may try soon."""
-FORGETS: Final = timedelta(seconds=30)
-"""The same where it is not: an enqueue that is merely slow, and done by another meanwhile, would be two jobs."""
+FORGETS: Final = timedelta(seconds=15)
+"""The same where it is not: one that is merely slow would be two jobs. Longer than a verb may take, by default."""
 
 
 async def tickers_of(service: JobService) -> list[AbstractAsyncContextManager[Ticker]]:

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import msgspec
-
-from .record import Record
 from .schedule import Schedule
 
 
@@ -31,21 +28,3 @@ class ScheduleEntry:
     metadata: Mapping[str, Any]
     declared: bool
     """By a job's definition; only its workers fire it."""
-
-
-def entry_of(record: Record) -> ScheduleEntry:
-    """What may be shown of a record: all but its session."""
-    content = record.content
-    return ScheduleEntry(
-        record.id,
-        content.job_name,
-        content.queue,
-        record.rule.schedule,
-        "finished" if record.next is None else "active",
-        record.next,
-        record.last,
-        record.fired,
-        msgspec.json.decode(content.payload),
-        content.metadata or {},
-        record.declared,
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -163,6 +162,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", ta
 
 def default_id(content: Content, schedule: Schedule) -> str:
     """A digest of job, queue, payload and rule: an identical dispatch is the same schedule."""
+    import hashlib
+
     told = _encoder.encode([content.job_name, content.queue, content.payload, Rule.of(schedule)])
     return hashlib.sha256(told).hexdigest()[:32]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..driver import KeepsState
 from ..errors import UnsupportedError
-from ..schedules.book import Book
 from .broker import Broker
 
 if TYPE_CHECKING:
+    from ..schedules.book import Book
     from .service import JobService
 
 
@@ -34,6 +34,8 @@ class Books:
         Raises:
             UnsupportedError: there is none; tells the cure.
         """
+        from ..schedules.book import Book
+
         return Book(await self.keeper(queue), self._service.namespace)
 
     async def keeper(self, queue: str) -> KeepsState:
@@ -51,6 +53,8 @@ class Books:
 
     async def all(self) -> list[Book]:
         """Every book there is."""
+        from ..schedules.book import Book
+
         service = self._service
         brokers = [service.broker, *service.brokers.values()] if self.store is None else [self.store]
         found = [await self._keeper(each) for each in brokers]

@@ -14,7 +14,7 @@ from ..hooks import JobExecution
 from ..jobs.job import At, Call
 from ..result import EnqueueResult
 from ..schedules.book import Book
-from ..schedules.entry import ScheduleEntry, entry_of
+from ..schedules.entry import ScheduleEntry
 from ..schedules.record import Content, Record, Rule, Unique, default_id
 from ..schedules.schedule import Schedule
 from ..timing import format_moment
@@ -198,6 +198,24 @@ async def list_schedules(service: JobService) -> list[ScheduleEntry]:
     books = await _books(service)
     found = [entry_of(record) for book in books for record in [each async for each in book.records()]]
     return sorted(found, key=lambda each: (each.next_run_at or _NEVER, each.schedule_id))
+
+
+def entry_of(record: Record) -> ScheduleEntry:
+    """What may be shown of a record: all but its session."""
+    content = record.content
+    return ScheduleEntry(
+        record.id,
+        content.job_name,
+        content.queue,
+        record.rule.schedule,
+        "finished" if record.next is None else "active",
+        record.next,
+        record.last,
+        record.fired,
+        msgspec.json.decode(content.payload),
+        content.metadata or {},
+        record.declared,
+    )
 
 
 async def cancel_schedule(service: JobService, schedule_id: str) -> bool:

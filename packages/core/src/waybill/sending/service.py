@@ -33,7 +33,6 @@ from .inline import run_inline
 from .many import send_many
 from .operator import Operator
 from .preparing import CanDispatch, CanEnqueue, CanEnqueueAt, CanEnqueueIn, Prepared, Rules
-from .recurring import cancel_schedule, dispatch_on_schedule, list_schedules
 from .sync import SyncService
 
 if TYPE_CHECKING:
@@ -261,6 +260,8 @@ class JobService:
         """
         call = Call(job, payload)
         if schedule is not None:
+            from .recurring import dispatch_on_schedule
+
             return await dispatch_on_schedule(self, call, schedule, schedule_id, options)
         if schedule_id is not None:
             raise EnqueueValueError("schedule_id= names a schedule: give schedule= too. Nothing was sent.")
@@ -360,6 +361,8 @@ class JobService:
         Raises:
             UnsupportedError: there is no place where schedules could be.
         """
+        from .recurring import list_schedules
+
         return await list_schedules(self)
 
     async def cancel_schedule(self, schedule_id: str) -> bool:
@@ -368,6 +371,8 @@ class JobService:
         Raises:
             UnsupportedError: there is no place where schedules could be.
         """
+        from .recurring import cancel_schedule
+
         return await cancel_schedule(self, schedule_id)
 
     # -- looking and operating; each asks the broker of the queue ----------------------------------------
