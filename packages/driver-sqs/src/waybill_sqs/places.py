@@ -71,6 +71,12 @@ class Places:
             self._arns[url] = told["Attributes"]["QueueArn"]
         return self._arns[url]
 
+    @property
+    def known(self) -> set[str]:
+        """The URLs of the queues that were used."""
+        looked_up = [each for each in self._known.values() if each.done() and not each.cancelled()]
+        return {*self._given.values(), *(each.result() for each in looked_up if each.exception() is None)}
+
     def forget(self, url: str) -> None:
         """Look it up anew the next time: it is not there any more."""
         for place, known in list(self._known.items()):
