@@ -79,6 +79,16 @@ def tables(session: nox.Session) -> None:
 
 
 @nox.session
+def aws(session: nox.Session) -> None:
+    """Hold the SQS driver to its claims on AWS itself: `nox -s aws -- sqs://eu-west-1`. It costs a few cents."""
+    install(session, "test")
+    url, *words = session.posargs or ["sqs://"]
+    for harness in ("SqsHarness", "FifoHarness"):
+        suite = ("pytest", "-o", "timeout=600", "--pyargs", "waybill_conformance", "--url", url)
+        session.run(*suite, "--harness", f"waybill_sqs.harness:{harness}", *words)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Build the sdist and wheel of every package into dist/."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "build"))

@@ -21,8 +21,10 @@ class Setup:
 
     contenders: tuple[str, ...]
     """Modules of `contenders/`; Waybill is the first."""
+    kind: str = ""
+    """For `waybill_conformance.brokers.start`, if it is not the broker's name."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """For `waybill_conformance.brokers.start`, beside the kind."""
+    """Beside the kind."""
     empty: Callable[[str], object] | None = None
     """Remove what a measurement has left in the server at that URL, where names of its own are not enough."""
     memory: Callable[[str], int] | None = None
@@ -56,7 +58,11 @@ BROKERS = {
     ),
     "rabbitmq": Setup(("waybill",)),
     "nats": Setup(("waybill",)),
-    "sqs": Setup(("waybill",)),
+    "sqs": Setup(
+        ("waybill", "raw_sqs", "celery"),
+        kind="ministack",
+        version=lambda _: "MiniStack 1.5.33, an emulator of AWS in one process",
+    ),
 }
 
 
@@ -66,7 +72,7 @@ def running(broker: str) -> Iterator[Broker | None]:
     if broker == "sqlite":
         yield None
         return
-    with start(broker, **BROKERS[broker].settings) as server:
+    with start(BROKERS[broker].kind or broker, **BROKERS[broker].settings) as server:
         yield server
 
 

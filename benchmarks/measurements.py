@@ -69,7 +69,7 @@ async def _drain(contender: Contender, *, plain: bool) -> tuple[float, float]:
     tally.expect(count)
     begin, used = time.perf_counter(), time.process_time()
     async with contender.worker():
-        await _until(lambda: tally.reached > 0)
+        await until(lambda: tally.reached > 0)
         cpu = time.process_time() - used
     return count / (tally.reached - begin), cpu / count * 1e6
 
@@ -214,13 +214,13 @@ async def _done(sent: Any) -> None:
 
 
 async def _lateness(count: int) -> list[float]:
-    await _until(lambda: len(tally.lateness) >= count)
+    await until(lambda: len(tally.lateness) >= count)
     found = sorted(tally.lateness)
     tally.lateness.clear()
     return found
 
 
-async def _until(reached: Callable[[], bool]) -> None:
+async def until(reached: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE
     while not reached():
         if time.monotonic() > end:

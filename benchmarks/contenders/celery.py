@@ -7,12 +7,23 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
 import benchmarks.contender as base
 from benchmarks.contender import Place, tally
+
+
+def _for_sqs(url: str) -> tuple[str, dict[str, Any]]:
+    """An emulator's URL as kombu wants it."""
+    parts = urlsplit(url)
+    endpoint = urlsplit(parse_qs(parts.query)["endpoint_url"][0])
+    return (
+        f"sqs://{parts.username}:{parts.password}@{endpoint.netloc}",
+        {"region": parts.hostname, "is_secure": False, "wait_time_seconds": 5, "polling_interval": 0.1},
+    )
 
 
 class Contender(base.Contender):
@@ -22,9 +33,11 @@ class Contender(base.Contender):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._app = app = Celery(place.name, broker=place.url)
+        url, options = _for_sqs(place.url) if place.broker == "sqs" else (place.url, {})
+        self._app = app = Celery(place.name, broker=url)
         app.conf.update(
             task_default_queue=place.name,
+            broker_transport_options=options,
             task_ignore_result=True,
             task_acks_late=True,
             worker_prefetch_multiplier=100,

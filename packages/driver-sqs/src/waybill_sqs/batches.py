@@ -7,6 +7,7 @@ the slots is free; what comes while none is waits for the next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -79,13 +80,19 @@ class Batches:
 
     async def ended(self, entries: Sequence[Entry]) -> list[Any]:
         """What became of entries, in order; those whose time is over are not sent any more."""
-        if not entries:
-            return []
-        _, late = await asyncio.wait([each.outcome for each in entries], timeout=self._timeout)
-        for each in entries:
-            if each.outcome in late:
-                each.end(UnansweredError(self._timeout, sent=each.sent))
+        timer = asyncio.get_running_loop().call_later(self._timeout, self._give_up, entries)
+        try:
+            for each in entries:
+                if not each.outcome.done():
+                    with contextlib.suppress(Exception):
+                        await asyncio.shield(each.outcome)
+        finally:
+            timer.cancel()
         return [each.outcome.exception() or each.outcome.result() for each in entries]
+
+    def _give_up(self, entries: Sequence[Entry]) -> None:
+        for each in entries:
+            each.end(UnansweredError(self._timeout, sent=each.sent))
 
     async def drain(self, patience: float) -> None:
         """Wait for what is under way, but not for ever; what has not left then never does."""

@@ -15,8 +15,8 @@ from .opening import Parts
 from .options import SqsOptions
 
 _DAY: Final = 24 * 3600
-_MOST: Final = 40
-"""Queues that are looked at: a worker that starts waits for it."""
+_MOST: Final = 16
+"""Queues that are looked at, those in use first: a worker that starts waits for it."""
 _KNOWN: Final = 262_144  # bytes that a job may have as a rule
 
 
@@ -25,7 +25,7 @@ async def notes(parts: Parts) -> AsyncIterator[Note]:
     options = parts.aws.options
     yield Note("ok", f"{parts.aws.where} answers, {'FIFO' if options.fifo else 'standard'} queues")
     try:
-        found = await parts.places.all()
+        found = sorted(await parts.places.all(), key=lambda each: each[1] not in parts.places.known)
         there = found[:_MOST]
         asked = [parts.aws.call("get_queue_attributes", QueueUrl=url, AttributeNames=["All"]) for _, url in there]
         told = await asyncio.gather(*asked)

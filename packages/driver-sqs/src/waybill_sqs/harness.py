@@ -30,12 +30,14 @@ class SqsHarness(BrokerHarness):
     def __init__(self) -> None:
         super().__init__()
         self._prefix = f"conformance-{uuid.uuid4().hex[:8]}"
+        self._used = False
 
     async def open(self, *, lease: timedelta = LEASE) -> SqsDriver:
         address = await self.address()
         if "prefix=" not in address:
             address += f"{'&' if '?' in address else '?'}prefix={self._prefix}&{self.options}"
             self.url = address  # for other processes
+            self._used = True
         driver = SqsDriver(f"{address}&lease={lease.total_seconds():g}s")
         await driver.open()
         return driver
@@ -54,19 +56,28 @@ class SqsHarness(BrokerHarness):
         group = {"MessageGroupId": "raw", "MessageDeduplicationId": uuid.uuid4().hex} if url.endswith(".fifo") else {}
         await self.tell("sqs", "send_message", QueueUrl=url, MessageBody=text, **group)
 
-    async def tell(self, service: str, verb: str, **arguments: Any) -> None:
-        """Call the emulator as its administrator."""
+    async def close(self) -> None:
+        """On AWS itself too nothing is left behind."""
+        if self._used:
+            with contextlib.suppress(Exception):
+                found = await self.tell("sqs", "list_queues", QueueNamePrefix=f"{self._prefix}-", MaxResults=1000)
+                for url in found.get("QueueUrls", ()):
+                    await self.tell("sqs", "delete_queue", QueueUrl=url)
+        await super().close()
+
+    async def tell(self, service: str, verb: str, **arguments: Any) -> Any:
+        """Call AWS, or the emulator, as its administrator."""
         import boto3
 
         parts = urlsplit(await self.address())
-        where = {"region_name": parts.hostname, "endpoint_url": parse_qs(parts.query)["endpoint_url"][0]}
+        where = {"region_name": parts.hostname, "endpoint_url": parse_qs(parts.query).get("endpoint_url", [None])[0]}
         who = {"aws_access_key_id": parts.username, "aws_secret_access_key": parts.password}
 
-        def call() -> None:
+        def call() -> Any:
             with contextlib.closing(boto3.client(service, **where, **who)) as client:
-                getattr(client, verb)(**arguments)
+                return getattr(client, verb)(**arguments)
 
-        await asyncio.to_thread(call)
+        return await asyncio.to_thread(call)
 
 
 class FifoHarness(SqsHarness):

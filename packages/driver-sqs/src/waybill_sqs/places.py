@@ -48,6 +48,13 @@ class Places:
                 return place
         return self._names.read(name)
 
+    def ready(self, place: Place) -> str | None:
+        """The URL of a queue, if it was asked for before."""
+        known = self._known.get(place)
+        if known is None or not known.done() or known.cancelled() or known.exception() is not None:
+            return None
+        return known.result()
+
     async def url(self, place: Place) -> str:
         """The URL of a queue, which is made if it is missing and may be made.
 
@@ -71,6 +78,12 @@ class Places:
             self._arns[url] = told["Attributes"]["QueueArn"]
         return self._arns[url]
 
+    @property
+    def known(self) -> set[str]:
+        """The URLs of the queues that were used."""
+        looked_up = [each for each in self._known.values() if each.done() and not each.cancelled()]
+        return {*self._given.values(), *(each.result() for each in looked_up if each.exception() is None)}
+
     def forget(self, url: str) -> None:
         """Look it up anew the next time: it is not there any more."""
         for place, known in list(self._known.items()):
@@ -85,7 +98,8 @@ class Places:
         if known is None or (known.done() and (known.cancelled() or known.exception() is not None)):
             known = self._known[place] = asyncio.ensure_future(self._look_up(place, make=make))
             known.add_done_callback(_seen)
-        await asyncio.wait([known])
+        if not known.done():
+            await asyncio.wait([known])
         if self._aws.closing:
             raise closed()
         if make and not known.cancelled() and isinstance(known.exception(), MissingQueueError):

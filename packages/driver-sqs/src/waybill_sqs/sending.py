@@ -126,7 +126,9 @@ class Sending:
             _logger.warning("the unique key of job %s could not be kept: %s", parcel.message.id, error)
 
     async def _store(self, parcels: Sequence[Parcel]) -> list[Any]:
-        far = [] if self.scheduler is None else [each for each in parcels if self._is_far(each)]
+        if self.scheduler is None:
+            return await self.send(parcels)
+        far = [each for each in parcels if self._is_far(each)]
         keeping = [asyncio.ensure_future(self._schedule(each)) for each in far]
         near = [each for each in parcels if each not in far] if far else parcels
         sent = iter(await self.send(near))
@@ -159,28 +161,26 @@ class Sending:
 
     async def send(self, parcels: Sequence[Parcel]) -> list[Any]:
         """Put parcels into their queues; for each the broker's id, or the error as it came."""
+        if len(parcels) == 1:
+            return await self._send_to(self._place(parcels[0]), parcels)
         by_place: dict[Place, list[int]] = {}
         for number, parcel in enumerate(parcels):
             by_place.setdefault(self._place(parcel), []).append(number)
+        sent = await asyncio.gather(
+            *(self._send_to(place, [parcels[number] for number in numbers]) for place, numbers in by_place.items())
+        )
         outcomes: list[Any] = [None] * len(parcels)
-
-        async def to_one(place: Place, numbers: Sequence[int]) -> None:
-            try:
-                url = await self._places.url(place)
-            except Exception as error:
-                for number in numbers:
-                    outcomes[number] = error
-                return
-            entries = [self._entry(parcels[number], place) for number in numbers]
-            for number, outcome in zip(numbers, await self.batches(url, entries), strict=True):
+        for numbers, some in zip(by_place.values(), sent, strict=True):
+            for number, outcome in zip(numbers, some, strict=True):
                 outcomes[number] = outcome
-
-        if len(by_place) == 1:
-            [(place, numbers)] = by_place.items()
-            await to_one(place, numbers)
-        else:
-            await asyncio.gather(*(to_one(place, numbers) for place, numbers in by_place.items()))
         return outcomes
+
+    async def _send_to(self, place: Place, parcels: Sequence[Parcel]) -> list[Any]:
+        try:
+            url = self._places.ready(place) or await self._places.url(place)
+        except Exception as error:
+            return [error] * len(parcels)
+        return await self.batches(url, [self._entry(each, place) for each in parcels])
 
     # -- what a parcel becomes -------------------------------------------------------------------------
 
