@@ -193,7 +193,7 @@ class NatsDriver:
         return await self.receive_many((queue,), limit=limit, wait=wait)
 
     async def receive_many(self, queues: Sequence[str], *, limit: int, wait: timedelta) -> Sequence[Delivery]:
-        return await self._tell("receive from", self._open_parts.receiving.receive(queues, limit, wait))
+        return await self._tell("receive", self._open_parts.receiving.receive(queues, limit, wait))
 
     # -- settling --------------------------------------------------------------------------------------
 
@@ -204,50 +204,50 @@ class NatsDriver:
         _only(await self.nack_batch(((delivery, delay),)))
 
     async def release(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
-        await self._tell("release on", self._open_parts.settling.release(delivery, delay))
+        await self._tell("release", self._open_parts.settling.release(delivery, delay))
 
     async def extend(self, delivery: Delivery) -> Delivery:
         return _only(await self.extend_batch((delivery,)))
 
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None = None) -> None:
-        await self._tell("bury on", self._open_parts.settling.bury(delivery, reason, to))
+        await self._tell("bury", self._open_parts.settling.bury(delivery, reason, to))
 
     async def ack_batch(self, deliveries: Sequence[Delivery]) -> Sequence[WaybillError | None]:
-        return await self._tell("ack on", self._open_parts.settling.ack(deliveries))
+        return await self._tell("ack", self._open_parts.settling.ack(deliveries))
 
     async def nack_batch(self, items: Sequence[tuple[Delivery, timedelta]]) -> Sequence[WaybillError | None]:
-        return await self._tell("nack on", self._open_parts.settling.give_back(items))
+        return await self._tell("nack", self._open_parts.settling.give_back(items))
 
     async def extend_batch(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery | WaybillError]:
-        return await self._tell("extend on", self._open_parts.settling.extend(deliveries))
+        return await self._tell("extend", self._open_parts.settling.extend(deliveries))
 
     # -- dead letters ----------------------------------------------------------------------------------
 
     async def list_dead(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DeadLetter]:
-        return await self._tell("list_dead on", self._open_parts.letters.list(queue, after, limit))
+        return await self._tell("list_dead", self._open_parts.letters.list(queue, after, limit))
 
     async def retry_dead(self, queue: str, ids: Sequence[str] | None) -> int:
-        return await self._tell("retry_dead on", self._open_parts.letters.retry(queue, ids))
+        return await self._tell("retry_dead", self._open_parts.letters.retry(queue, ids))
 
     async def purge_dead(self, queue: str) -> int:
-        return await self._tell("purge_dead on", self._open_parts.letters.purge(queue))
+        return await self._tell("purge_dead", self._open_parts.letters.purge(queue))
 
     # -- looking and clearing --------------------------------------------------------------------------
 
     async def stats(self, queue: str) -> QueueStats:
-        return await self._tell("stats on", self._open_parts.looking.stats(queue))
+        return await self._tell("stats", self._open_parts.looking.stats(queue))
 
     async def queues(self) -> Sequence[str]:
-        return await self._tell("queues on", self._open_parts.looking.queues())
+        return await self._tell("queues", self._open_parts.looking.queues())
 
     async def list_delayed(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DelayedMessage]:
-        return await self._tell("list_delayed on", self._open_parts.looking.list_delayed(queue, after, limit))
+        return await self._tell("list_delayed", self._open_parts.looking.list_delayed(queue, after, limit))
 
     async def purge(self, queue: str, *, force: bool = False) -> int:
-        return await self._tell("purge on", self._open_parts.clearing.purge(queue))
+        return await self._tell("purge", self._open_parts.clearing.purge(queue))
 
     async def _cancel(self, queue: str, message_id: str) -> bool:
-        return await self._tell("cancel on", self._open_parts.cancelling.cancel(queue, message_id))
+        return await self._tell("cancel", self._open_parts.cancelling.cancel(queue, message_id))
 
     async def diagnose(self) -> Sequence[Note]:
         parts = self._open_parts
@@ -257,18 +257,18 @@ class NatsDriver:
     # -- state -----------------------------------------------------------------------------------------
 
     async def state_get(self, key: str) -> StateValue | None:
-        return await self._tell("state_get on", self._open_parts.state.get(key))
+        return await self._tell("state_get", self._open_parts.state.get(key))
 
     async def state_put(
         self, key: str, value: bytes, *, expect: int | None, ttl: timedelta | None = None
     ) -> int | None:
-        return await self._tell("state_put on", self._open_parts.state.put(key, value, expect=expect, ttl=ttl))
+        return await self._tell("state_put", self._open_parts.state.put(key, value, expect=expect, ttl=ttl))
 
     async def state_delete(self, key: str, *, expect: int) -> bool:
-        return await self._tell("state_delete on", self._open_parts.state.delete(key, expect))
+        return await self._tell("state_delete", self._open_parts.state.delete(key, expect))
 
     async def state_list(self, prefix: str, *, after: str | None = None, limit: int = 100) -> Page[StateEntry]:
-        return await self._tell("state_list on", self._open_parts.state.list(prefix, after, limit))
+        return await self._tell("state_list", self._open_parts.state.list(prefix, after, limit))
 
     # ---------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ import contextlib
 import itertools
 from typing import Any, Final, NamedTuple
 
+from nats.errors import NoServersError
+
 from .address import Address
 from .failures import AbsentError, ForbiddenError, LostError
 from .wire import Listener, Wire, status_of
@@ -69,7 +71,7 @@ class Link:
             self.ended = True
             await self._hang_up()
             # nats-py says that no server is left, and told before why the last one was none.
-            if isinstance(error, Exception) and self._last_error is not None and not isinstance(error, TimeoutError):
+            if isinstance(error, NoServersError) and self._last_error is not None:
                 raise self._last_error from error
             raise
         version = self._wire.connected_server_version

@@ -106,7 +106,7 @@ class Settling:
             failed = _failure(answers.get(consumer), problem)
             if failed is not None:
                 for number in numbers:
-                    failures[number] = self._told(failed, "settle a delivery on")
+                    failures[number] = self._told(failed, "settle a delivery")
         return failures
 
     def _told(self, error: Exception, verb: str) -> WaybillError:
@@ -183,7 +183,7 @@ class Settling:
         except WaybillError as error:
             return error
         except EXPECTED as error:
-            return self._told(error, "give a delivery back on")
+            return self._told(error, "give a delivery back")
         return None
 
     # -- held longer -----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .archive import program_of
 from .kind import BrokerKind, Command, Site
 from .ports import LOOPBACK
 
@@ -16,7 +17,7 @@ ASK_JETSTREAM = (
 
 @dataclass(frozen=True)
 class Nats(BrokerKind):
-    """NATS with JetStream."""
+    """NATS with JetStream. `suite` takes the server of another release of Debian."""
 
     name: ClassVar = "nats"
     schemes: ClassVar = ("nats",)
@@ -25,6 +26,15 @@ class Nats(BrokerKind):
     package: ClassVar = "nats-server"
 
     image: str = "nats:latest"
+    suite: str = ""
+    """A release of Debian, such as "trixie", or "sid" for the newest: the server is the one that it has."""
+
+    def __post_init__(self) -> None:
+        if self.suite:
+            object.__setattr__(self, "image", "")  # which is of another release
+
+    def find(self) -> str | None:
+        return program_of(self.package, self.suite, self.program) if self.suite else super().find()
 
     def commands(self, site: Site) -> Sequence[Command]:
         return [
