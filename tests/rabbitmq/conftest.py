@@ -64,12 +64,11 @@ def prefix():
 
 
 @pytest.fixture
-async def connect(request, prefix):
+async def connect(shared, prefix):
     """Opens a driver with the test's prefix; on the shared server, unless another URL is given."""
     opened = []
 
-    async def connect(url=None, **options):
-        url = url or request.getfixturevalue("shared").url
+    async def connect(url=shared.url, **options):
         driver = RabbitMQDriver(url, **{"prefix": prefix, **options})
         opened.append(driver)
         await driver.open()
@@ -81,7 +80,7 @@ async def connect(request, prefix):
 
 
 @pytest.fixture
-async def driver(shared, connect):
+async def driver(connect):
     return await connect()
 
 

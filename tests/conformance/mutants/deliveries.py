@@ -326,3 +326,25 @@ class LeaksAClientsError(MemoryDriver):
 
     async def receive(self, queue, *, limit, wait):
         raise ConnectionResetError("Connection reset by peer")
+
+
+@killed_by("test_what_nobody_waits_for_is_left_to_others")
+class TakesAnotherAlong(MemoryDriver):
+    """Is pushed a further message for each that is acked, and keeps it for a receiver that never comes."""
+
+    async def ack(self, delivery):
+        await super().ack(delivery)
+        await super().receive(delivery.message.queue, limit=1, wait=timedelta())
+
+
+@killed_by("test_what_a_receiver_holds_keeps_no_further_message_from_it")
+class CountsWhatIsOut(MemoryDriver):
+    """Has no more pushed than the most that was ever asked for at once, less what is not settled."""
+
+    most = out = 0
+
+    async def receive(self, queue, *, limit, wait):
+        self.most = max(self.most, limit)
+        got = await super().receive(queue, limit=min(limit, self.most - self.out), wait=wait)
+        self.out += len(got)
+        return got

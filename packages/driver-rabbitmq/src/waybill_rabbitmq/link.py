@@ -11,6 +11,8 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel as PikaChannel
 from pika.connection import Connection
 
+from waybill.errors import ConfigurationError
+
 from .channel import Channel
 from .failures import LostError
 
@@ -37,17 +39,24 @@ class Link:
 
         Raises:
             pika.exceptions.AMQPError, OSError: it was refused, or nobody is there.
+            ConfigurationError: this loop will not do.
         """
         if _pikas_logger.level == logging.NOTSET:
             # It logs each lost connection a dozen times; whoever calls us is told once, by an error.
             _pikas_logger.setLevel(logging.CRITICAL)
-        self._raw = AsyncioConnection(
-            self._parameters,
-            on_open_callback=self._on_open,
-            on_open_error_callback=self._on_close,
-            on_close_callback=self._on_close,
-            custom_ioloop=self._loop,
-        )
+        try:
+            self._raw = AsyncioConnection(
+                self._parameters,
+                on_open_callback=self._on_open,
+                on_open_error_callback=self._on_close,
+                on_close_callback=self._on_close,
+                custom_ioloop=self._loop,
+            )
+        except TypeError as error:
+            raise ConfigurationError(
+                "rabbitmq: pika cannot use this event loop. On Windows start the program with "
+                "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop), from Python 3.12 on. Nothing was sent."
+            ) from error
         self._raw.add_on_connection_blocked_callback(self._on_blocked)
         self._raw.add_on_connection_unblocked_callback(self._on_unblocked)
         try:

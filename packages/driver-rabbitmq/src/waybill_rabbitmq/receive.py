@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -263,7 +263,7 @@ class Receiving:
                 tap.settled(held)
             await self._in_time(tap.settling.back([held.receipt.place for held in some]))
 
-    async def _in_time(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _in_time(self, work: Awaitable[None]) -> None:
         await self._server.within(self._server.receiving, work)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from waybill.driver import Delivery
 from waybill.errors import DeadReason, WaybillError
 from waybill.timing import ZERO
 
-from .failures import EXPECTED, lost_lease, while_calling
+from .failures import EXPECTED, LostError, lost_lease, while_calling
 from .held import Held
 from .receive import Receiving
 from .records import attempts_before, deliveries_counted
 from .server import Server
 from .storing import Order, dead_order, order, store
+from .tap import Tap
 
 T = TypeVar("T")
 Outcome = Exception | None
@@ -148,27 +149,27 @@ class Settle:
         return [told.get(held) if outcome is None else outcome for held, outcome in zip(some, stored, strict=True)]
 
     async def _by_tap(
-        self, some: Sequence[Held], end: float, settle: Callable[[Any, Sequence[int]], Awaitable[None]]
+        self, some: Sequence[Held], end: float, settle: Callable[[Tap, Sequence[int]], Awaitable[None]]
     ) -> Sequence[Outcome]:
         """Settle what came through each tap together."""
-        by_tap: dict[Any, list[Held]] = {}
+        by_tap: dict[Tap, list[Held]] = {}
         for held in some:
             by_tap.setdefault(held.tap, []).append(held)
             held.settled = True
             self._receiving.settled(held)
-        server = self._server
-        settling = (
-            server.within(server.receiving, settle(tap, [held.receipt.place for held in own]), end)
-            for tap, own in by_tap.items()
-        )
-        told = dict(zip(by_tap, await asyncio.gather(*settling, return_exceptions=True), strict=True))
-        outcomes: list[Outcome] = []
-        for held in some:
-            outcome = told[held.tap]
-            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
-                raise outcome
-            outcomes.append(outcome)
-        return outcomes
+        told: dict[Tap, Outcome] = {}
+        heard: dict[Tap, Awaitable[None]] = {}
+        for tap, own in by_tap.items():
+            try:
+                heard[tap] = settle(tap, [held.receipt.place for held in own])
+            except LostError as error:
+                told[tap] = error
+        for tap, hearing in heard.items():
+            try:
+                await self._server.within(self._server.receiving, hearing, end)
+            except (*EXPECTED, WaybillError) as error:
+                told[tap] = error
+        return [told.get(held.tap) for held in some]
 
     def _copy(self, held: Held, delay: timedelta, *, spent: int) -> Order:
         attempts = attempts_before(held.properties, redelivered=held.redelivered) + spent

@@ -39,25 +39,25 @@ class Settling:
         """A message has come in."""
         self._open[place] = None
 
-    async def done(self, places: Sequence[int]) -> None:
-        """Ack.
+    def done(self, places: Sequence[int]) -> asyncio.Future[None]:
+        """Ack, whether or not somebody waits for the server to have heard it; the end of that.
 
         Raises:
-            LostError: the channel ended; it may have happened.
+            LostError: the channel has ended, or ends; it may have happened.
         """
         group = self._collect()
         group.done.update(places)
-        await asyncio.shield(group.heard)
+        return asyncio.shield(group.heard)
 
-    async def back(self, places: Sequence[int]) -> None:
+    def back(self, places: Sequence[int]) -> asyncio.Future[None]:
         """Give back, each to its place in the queue; the server counts that as a delivery.
 
         Raises:
-            LostError: the channel ended; then it has happened anyway.
+            LostError: the channel has ended, or ends; then it has happened anyway.
         """
         group = self._collect()
         group.back += places
-        await asyncio.shield(group.heard)
+        return asyncio.shield(group.heard)
 
     async def sink_in(self) -> None:
         """Wait until the queue has what was settled just now.

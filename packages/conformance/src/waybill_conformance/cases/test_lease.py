@@ -173,12 +173,14 @@ async def test_a_settled_delivery_is_not_extended(bench: Bench) -> None:
 
 @proves("lease", given=held, power="cut", vital=True)
 async def test_what_a_lost_connection_held_comes_back_at_once(bench: Bench) -> None:
+    from .test_recovery import again  # which imports from here
+
     queue, other = bench.queue(), await bench.open()
     [sent] = await bench.put(queue)
     await bench.take(queue, by=other)
     await bench.harness.cut()
-    again = await bench.take(queue)
-    assert (again.message.id, again.attempt) == (sent, 2)
+    back = await again(bench, bench.take, queue)
+    assert (back.message.id, back.attempt) == (sent, 2)
 
 
 @proves("ExtendsLease", given=held, power="cut", vital=True)

@@ -25,6 +25,30 @@ async def test_a_receive_returns_at_most_what_was_asked(bench: Bench) -> None:
 
 
 @proves("delivery")
+async def test_what_a_receiver_holds_keeps_no_further_message_from_it(bench: Bench) -> None:
+    """Each time it asks for one, and it has settled none; a worker may have asked for all of its slots before."""
+    queue = bench.queue()
+    sent = await bench.put(queue, 4)
+    got = [await bench.take(queue) for _ in sent]
+    assert sorted(ids(got)) == sorted(sent)
+
+
+@proves("delivery")
+async def test_what_nobody_waits_for_is_left_to_others(bench: Bench) -> None:
+    """A broker that pushes gives a further message for each that is settled, also when its receiver has gone."""
+    queue, other = bench.queue(), await bench.open()
+    sent = await bench.put(queue, 6)
+    gone = await bench.receive(queue, limit=3, by=other)
+    for each in gone:
+        await other.ack(each)
+    within = min(bench.soon, (bench.claims.lease or bench.soon) * 0.8)
+    rest = await bench.receive(queue, limit=3, within=within)
+    assert sorted(ids(gone + rest)) == sorted(sent)
+    if bench.claims.exact_attempts:
+        assert {each.attempt for each in rest} == {1}
+
+
+@proves("delivery")
 async def test_one_receive_may_return_many(bench: Bench) -> None:
     queue = bench.queue()
     await bench.put(queue, 30)

@@ -11,7 +11,7 @@ from waybill.errors import LeaseLostError
 
 from ..bench import Bench, ids
 from ..case import proves
-from .test_lease import timed
+from .test_lease import held, timed
 
 
 async def lost_to_another(bench: Bench, queue: str) -> tuple[Delivery, Delivery]:
@@ -185,6 +185,26 @@ async def test_a_receipt_is_stale_also_where_attempt_and_place_are_the_same_agai
     with pytest.raises(LeaseLostError):
         await bench.driver.ack(stale)
     await bench.driver.ack(again)
+
+
+@proves("fencing", given=held, power="cut", vital=True)
+async def test_a_receipt_of_a_lost_connection_settles_nothing_of_the_next_holder(bench: Bench) -> None:
+    """Places may be counted anew on each connection, so that the receipt would fit another delivery by then."""
+    from .test_recovery import again
+
+    queue = bench.queue()
+    await bench.put(queue)
+    stale = await bench.take(queue)
+    await bench.harness.cut()
+    holder = await again(bench, bench.take, queue)
+    for settle in (bench.driver.ack, bench.driver.nack):
+        with pytest.raises(LeaseLostError):
+            await settle(stale)
+    await bench.nothing(queue)
+    await bench.driver.nack(holder)
+    last = await bench.take(queue)
+    assert (last.message.id, last.attempt) == (stale.message.id, 3)
+    bench.level(bench.claims.fencing)
 
 
 @proves("settling")
