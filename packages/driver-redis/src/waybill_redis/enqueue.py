@@ -11,9 +11,9 @@ from waybill.errors import DuplicateJobError, WaybillError
 
 from .failures import EXPECTED, while_sending
 from .keys import Keys
+from .keyspace import Keyspace
 from .records import text, to_arguments
 from .scripts import script
-from .server import Server
 
 _ENQUEUE: Final = script("enqueue")
 _AT_ONCE: Final = 1000
@@ -23,7 +23,7 @@ _BYTES_AT_ONCE: Final = 4 * 2**20
 Item = tuple[Message, Due]
 
 
-async def enqueue(server: Server, keys: Keys, items: Sequence[Item]) -> list[str | WaybillError]:
+async def enqueue(space: Keyspace, keys: Keys, items: Sequence[Item]) -> list[str | WaybillError]:
     """One outcome per message, in order."""
     outcomes: list[str | WaybillError] = [message.id for message, _ in items]
     for queue, numbers in _parts(items):
@@ -31,10 +31,10 @@ async def enqueue(server: Server, keys: Keys, items: Sequence[Item]) -> list[str
         for number in numbers:
             arguments += to_arguments(*items[number])
         try:
-            held = await server.call(_ENQUEUE, keys.of(queue), arguments, safely=True)
+            held = await space.call(_ENQUEUE, keys.of(queue), arguments, safely=True)
         except EXPECTED as error:
             for number in numbers:
-                failed = outcomes[number] = while_sending(error, server.address.where, items[number][0])
+                failed = outcomes[number] = while_sending(error, space.where, items[number][0])
                 failed.__cause__ = error
             continue
         for number, holder in zip(held[::2], held[1::2], strict=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from redis.exceptions import ResponseError
 
@@ -34,6 +35,9 @@ class Facts:
     saves: bool
     """Whether it has saved a snapshot, or is told to."""
     replicas: int
+    clustered: bool
+    """Whether it is a node of a cluster."""
+    role: str
 
     @property
     def may_evict(self) -> bool:
@@ -51,8 +55,8 @@ class Facts:
         return "host-lazy" if self.fsync in ("always", "no") else "process"
 
 
-async def look(server: Server) -> tuple[Facts, str]:
-    """What it says, and its role.
+async def look(server: Server) -> Facts:
+    """What it says.
 
     Raises:
         redis.RedisError: it does not say.
@@ -65,7 +69,7 @@ async def look(server: Server) -> tuple[Facts, str]:
     except ResponseError:  # closed on many managed servers
         told = []
     settings = dict(zip(told[::2], told[1::2], strict=True))
-    facts = Facts(
+    return Facts(
         version=said.get("redis_version", "0"),
         policy=said.get("maxmemory_policy", "unknown"),
         maxmemory=int(said.get("maxmemory", 0)),
@@ -75,8 +79,9 @@ async def look(server: Server) -> tuple[Facts, str]:
         lax=settings.get("no-appendfsync-on-rewrite") == "yes",
         saves=said.get("rdb_last_save_time", "0") != "0",
         replicas=int(said.get("connected_slaves", 0)),
+        clustered=said.get("cluster_enabled") == "1",
+        role=said.get("role", "master"),
     )
-    return facts, said.get("role", "master")
 
 
 async def check(server: Server, options: RedisOptions) -> Facts:
@@ -86,7 +91,7 @@ async def check(server: Server, options: RedisOptions) -> Facts:
         ConfigurationError: it will not, and why.
         BrokerUnavailableError: it will not now: it is a replica, as during a failover.
     """
-    facts, role = await look(server)
+    facts = await look(server)
     where = server.address.where
     if _numbers(facts.version) < _OLDEST:
         raise ConfigurationError(
@@ -104,9 +109,16 @@ async def check(server: Server, options: RedisOptions) -> Facts:
             f"{facts.version}, with appendonly {'yes' if facts.appendonly else 'no'}. Nothing was changed. Without the "
             "option, set appendfsync always."
         )
-    if role != "master":
+    if facts.clustered and not options.cluster:
+        raise ConfigurationError(f"{where}: it is a node of a Redis Cluster. Nothing was changed. Add cluster=true.")
+    if facts.role != "master":
         raise BrokerUnavailableError(f"{where}: it is a replica, which takes no jobs. Name the master.")
     return facts
+
+
+def weakest(facts: Iterable[Facts], options: RedisOptions) -> Durability:
+    """What all servers together keep."""
+    return min((each.durability(options) for each in facts), key=get_args(Durability).index)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

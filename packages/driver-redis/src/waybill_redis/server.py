@@ -1,4 +1,4 @@
-"""The server as the verbs see it: scripts to call, each within its time, over a link that is made when needed."""
+"""One server: scripts to call, each within its time, over a link that is made when needed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _PATIENCE: Final = 1.0
 
 
 class Server:
-    """One server, used from the loop that opened it."""
+    """One server, which has all keys or, in a cluster, some of them; used from the loop that opened it."""
 
     def __init__(self, address: Address, options: RedisOptions) -> None:
         self.address, self.options = address, options
+        self.where = address.where
         self.closing = False
         self._seconds = options.timeout.total_seconds()
         self._loop = asyncio.get_running_loop()
@@ -34,11 +35,6 @@ class Server:
         self._connecting = asyncio.Lock()
 
     def check_caller(self) -> None:
-        """Refuse who cannot use this connection.
-
-        Raises:
-            DriverClosedError, ConfigurationError: it is closed; or it belongs to another loop or process.
-        """
         if self.closing:
             raise closed()
         if asyncio.get_running_loop() is not self._loop or os.getpid() != self._process:
@@ -47,8 +43,13 @@ class Server:
                 "Pass a URL or a factory, so that each gets its own."
             )
 
-    async def connect(self) -> Link:
-        """A new link."""
+    def together(self, queues: Sequence[str]) -> list[tuple[str, ...]]:
+        return [tuple(queues)]
+
+    async def servers(self) -> Sequence[Server]:
+        return (self,)
+
+    async def connect(self, key: str = "") -> Link:
         link = Link(await self.address.connection(self._seconds))
         await link.open()
         if self.closing:
@@ -65,29 +66,16 @@ class Server:
         *,
         undo: Undo | None = None,
         safely: bool = False,
+        seconds: float | None = None,
     ) -> Any:
-        """The answer of a script; *undo* gets one that came when its caller had been cancelled.
-
-        Args:
-            script: to run.
-            keys: of one slot.
-            arguments: of the script.
-            undo: what to do with an answer that nobody waits for any more.
-            safely: the answer is not given before what the script wrote is where the options want it.
-
-        Raises:
-            redis.RedisError, OSError, LostError, UnansweredError, UnsafeError: see failures.py.
-            DriverClosedError: the driver was closed meanwhile.
-        """
         by_digest, whole = _commands(script, keys, arguments)
-        return await self._ask(by_digest, whole, undo, safely=safely)
+        return await self._ask(by_digest, whole, undo, safely=safely, seconds=seconds)
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """The answer to a plain command."""
         return await self._ask(command, (), None)
 
     def post(self, script: Script, keys: Sequence[str], arguments: Iterable[bytes | str | int]) -> None:
-        """Run a script while there is a link, and wait for nothing."""
         if self._link is not None and not self._link.ended:
             by_digest, whole = _commands(script, keys, arguments)
             self._link.send(*by_digest, fallback=whole)
@@ -97,10 +85,19 @@ class Server:
         links, self._links = self._links, set()
         await asyncio.gather(*(link.close(_PATIENCE) for link in links))
 
-    async def _ask(self, command: _Command, fallback: _Command, undo: Undo | None, *, safely: bool = False) -> Any:
+    async def _ask(
+        self,
+        command: _Command,
+        fallback: _Command,
+        undo: Undo | None,
+        *,
+        safely: bool = False,
+        seconds: float | None = None,
+    ) -> Any:
         self.check_caller()
         link: Link | None = None
-        limit = asyncio.timeout(self._seconds)
+        seconds = self._seconds if seconds is None else seconds
+        limit = asyncio.timeout(seconds)
         try:
             async with limit:
                 made = await self._ready_link()
@@ -117,7 +114,7 @@ class Server:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            late = UnansweredError(self._seconds, sent=link is not None)
+            late = UnansweredError(seconds, sent=link is not None)
             if link is not None:  # its answers would come too late for others as well
                 link.end(late)
             raise late from error
