@@ -273,8 +273,6 @@ class RedisDriver:
         found = state.state_list(self._open_space, self._keys, prefix, after, limit)
         return await self._tell("state_list", found)
 
-    # ---------------------------------------------------------------------------------------------------
-
     @property
     def _open_space(self) -> Keyspace:
         if self._space is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from redis.exceptions import ResponseError
 
@@ -14,6 +14,7 @@ from .options import RedisOptions
 from .server import Server
 
 Durability = Literal["process", "host-lazy", "host-fsync", "replicated"]
+_WEAKEST_FIRST: Final[tuple[Durability, ...]] = ("process", "host-lazy", "host-fsync", "replicated")
 _OLDEST: Final = (6, 2)
 _WITH_WAITAOF: Final = (7, 2)
 _SAFE: Final = "noeviction"
@@ -118,7 +119,8 @@ async def check(server: Server, options: RedisOptions) -> Facts:
 
 def weakest(facts: Iterable[Facts], options: RedisOptions) -> Durability:
     """What all servers together keep."""
-    return min((each.durability(options) for each in facts), key=get_args(Durability).index)
+    found = {each.durability(options) for each in facts}
+    return next(each for each in _WEAKEST_FIRST if each in found)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
