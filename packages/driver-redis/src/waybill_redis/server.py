@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 from waybill.errors import ConfigurationError
 
@@ -13,9 +13,9 @@ from .address import Address
 from .failures import LostError, UnansweredError, UnsafeError, closed
 from .link import Link, Undo
 from .options import RedisOptions
+from .packing import pack, pack_call
 from .scripts import Script
 
-_Command: TypeAlias = Sequence[bytes | str | int]
 _PATIENCE: Final = 1.0
 """Seconds that closing waits for answers that are under way."""
 
@@ -68,17 +68,17 @@ class Server:
         safely: bool = False,
         seconds: float | None = None,
     ) -> Any:
-        by_digest, whole = _commands(script, keys, arguments)
+        by_digest, whole = pack_call(script, keys, arguments)
         return await self._ask(by_digest, whole, undo, safely=safely, seconds=seconds)
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """The answer to a plain command."""
-        return await self._ask(command, (), None)
+        return await self._ask(pack(*command), None, None)
 
     def post(self, script: Script, keys: Sequence[str], arguments: Iterable[bytes | str | int]) -> None:
         if self._link is not None and not self._link.ended:
-            by_digest, whole = _commands(script, keys, arguments)
-            self._link.send(*by_digest, fallback=whole)
+            by_digest, whole = pack_call(script, keys, arguments)
+            self._link.send(by_digest, fallback=whole)
 
     async def close(self) -> None:
         self.closing = True
@@ -87,8 +87,8 @@ class Server:
 
     async def _ask(
         self,
-        command: _Command,
-        fallback: _Command,
+        command: bytes,
+        fallback: Callable[[], bytes] | None,
         undo: Undo | None,
         *,
         safely: bool = False,
@@ -101,7 +101,7 @@ class Server:
         try:
             async with limit:
                 made = await self._ready_link()
-                answer = made.send(*command, undo=undo, fallback=fallback)
+                answer = made.send(command, undo=undo, fallback=fallback)
                 link = made
                 result = await _get(answer, undo)
                 if safely:
@@ -122,22 +122,18 @@ class Server:
     async def _wait_until_safe(self, link: Link) -> None:
         """Of all that this link has written: it is on as many replicas, and on disk, as the options say."""
         patience, replicas = int(self._seconds * 500), self.options.wait_replicas
-        if replicas and (found := await link.send("WAIT", replicas, patience)) < replicas:
+        if replicas and (found := await link.send(pack("WAIT", replicas, patience))) < replicas:
             raise UnsafeError(f"{found} of {replicas} replicas have confirmed it")
-        if self.options.wait_fsync and (await link.send("WAITAOF", 1, 0, patience))[0] < 1:
+        if self.options.wait_fsync and (await link.send(pack("WAITAOF", 1, 0, patience)))[0] < 1:
             raise UnsafeError("the server has not confirmed that it is on disk")
 
     async def _ready_link(self) -> Link:
+        if self._link is not None and not self._link.ended:
+            return self._link
         async with self._connecting:
             if self._link is None or self._link.ended:
                 self._link = await self.connect()
             return self._link
-
-
-def _commands(script: Script, keys: Sequence[str], arguments: Iterable[bytes | str | int]) -> tuple[_Command, _Command]:
-    """How to run a script that the server knows, and one that it does not."""
-    rest = (len(keys), *keys, *arguments)
-    return ("EVALSHA", script.digest, *rest), ("EVAL", script.text, *rest)
 
 
 async def _get(answer: asyncio.Future[Any], undo: Undo | None) -> Any:

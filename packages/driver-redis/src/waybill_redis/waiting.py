@@ -18,6 +18,7 @@ from .keys import Keys
 from .keyspace import Keyspace
 from .link import Link
 from .moments import micros
+from .packing import pack
 from .scripts import script
 
 _RING: Final = script("ring_queue")
@@ -76,7 +77,7 @@ class Bell:
 
     def _ask(self, link: Link) -> None:
         wake = [self._keys.wake(queue) for queue in self._queues]
-        self._listening = link.send("BLPOP", *wake, f"{self.look:.3f}")
+        self._listening = link.send(pack("BLPOP", *wake, f"{self.look:.3f}"))
         self._listening.add_done_callback(self._heard)
 
     def _heard(self, listening: asyncio.Future[Any]) -> None:
