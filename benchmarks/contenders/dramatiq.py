@@ -18,7 +18,7 @@ def broker_of(place: Place) -> Broker:
     if place.broker == "redis":
         from dramatiq.brokers.redis import RedisBroker
 
-        return RedisBroker(url=place.url, namespace=place.name)
+        return RedisBroker(url=f"{place.url}?max_connections=1000", namespace=place.name)
     from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
     return RabbitmqBroker(url=place.url)

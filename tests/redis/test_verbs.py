@@ -328,7 +328,7 @@ async def test_a_client_that_is_ready_says_where_to_connect_to(redis, prefix, me
 
 
 async def test_the_claims_are_what_the_server_says(driver, connect):
-    assert driver.capabilities.durability == "host-lazy"
+    assert driver.capabilities.durability == "process"
     assert [note.level for note in await driver.diagnose() if note.level in ("warning", "error")] == []
 
 

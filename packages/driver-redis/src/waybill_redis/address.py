@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
@@ -48,6 +48,8 @@ class Address:
     server_name: str | None = None
     watched: Watched | None = None
     """The master to ask Sentinels for, in place of a host."""
+    seeds: tuple[tuple[str, int], ...] = ()
+    """Of a cluster: some of its nodes."""
 
     @classmethod
     def of(cls, url: BrokerUrl, options: RedisOptions) -> Address:
@@ -61,24 +63,21 @@ class Address:
             if url.hosts:
                 raise ConfigurationError("redis: socket= takes no host: write redis:///0?socket=/run/redis.sock")
             return cls(f"redis at {options.socket}", UnixDomainSocketConnection, {"path": options.socket, **login})
-        if options.sentinel is not None:
-            watched = Watched(options.sentinel, tuple((name, at or SENTINEL_PORT) for name, at in url.hosts))
-            if not watched.sentinels:
-                raise ConfigurationError("redis: sentinel= needs hosts: redis://one:26379,other:26379/0?sentinel=name")
-        elif len(url.hosts) > 1:
+        watched, seeds = _watched(url, options), _seeds(url, options)
+        if len(url.hosts) > 1 and watched is None and not seeds:
             raise ConfigurationError(
                 f"redis: {len(url.hosts)} hosts are given, and this driver uses one server: redis://host:6379/0. "
-                "For Sentinels, add sentinel=<name of the master>"
+                "For Sentinels, add sentinel=<name of the master>; for nodes of a cluster, cluster=true"
             )
-        else:
-            watched = None
         host, port = url.hosts[0] if url.hosts else ("localhost", None)
         arguments = {"host": host, "port": port or PORT, **login}
         where = f"{url.scheme}://{host}:{port or PORT}/{arguments['db']}"
         if watched is not None:
             where = f"{url.scheme}:// master {watched.name!r} of {len(watched.sentinels)} sentinels"
+        if seeds:
+            where = f"{url.scheme}:// cluster of {', '.join(f'{name}:{at}' for name, at in seeds)}"
         if url.scheme != "rediss":
-            return cls(where, Connection, arguments, watched=watched)
+            return cls(where, Connection, arguments, watched=watched, seeds=seeds)
         if not options.tls_verify:
             _logger.warning("%s: the server's certificate is not verified (tls_verify=false)", where)
         tls = {
@@ -88,7 +87,7 @@ class Address:
             "ssl_cert_reqs": "required" if options.tls_verify else "none",
             "ssl_check_hostname": options.tls_verify,
         }
-        return cls(where, _NamedSSLConnection, arguments | tls, options.tls_server_name, watched)
+        return cls(where, _NamedSSLConnection, arguments | tls, options.tls_server_name, watched, seeds)
 
     @classmethod
     def of_client(cls, client: Any) -> Address:
@@ -97,6 +96,11 @@ class Address:
         arguments = {name: value for name, value in pool.connection_kwargs.items() if name not in _OURS}
         where = arguments.get("path") or f"{arguments.get('host', 'localhost')}:{arguments.get('port', PORT)}"
         return cls(f"redis at {where}", pool.connection_class, arguments)
+
+    def at(self, host: str, port: int) -> Address:
+        """A node of this cluster."""
+        arguments = {**self.arguments, "host": host, "port": port}
+        return replace(self, where=f"redis node {host}:{port}", arguments=arguments, seeds=())
 
     async def connection(self, patience: float) -> AbstractConnection:
         """One that repeats nothing by itself, and leaves it to its owner how long to wait for an answer.
@@ -168,6 +172,22 @@ _OURS: Final = frozenset(
         "lib_version",
     }
 )
+
+
+def _watched(url: BrokerUrl, options: RedisOptions) -> Watched | None:
+    if options.sentinel is None:
+        return None
+    if not url.hosts:
+        raise ConfigurationError("redis: sentinel= needs hosts: redis://one:26379,other:26379/0?sentinel=name")
+    return Watched(options.sentinel, tuple((name, at or SENTINEL_PORT) for name, at in url.hosts))
+
+
+def _seeds(url: BrokerUrl, options: RedisOptions) -> tuple[tuple[str, int], ...]:
+    if not options.cluster:
+        return ()
+    if _database(url.path):
+        raise ConfigurationError(f"redis: a cluster has one database, 0, and not {url.path}")
+    return tuple((name, at or PORT) for name, at in url.hosts or (("localhost", None),))
 
 
 def _database(path: str) -> int:

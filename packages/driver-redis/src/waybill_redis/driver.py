@@ -27,11 +27,13 @@ from waybill.timing import ZERO, Duration, parse_duration
 
 from . import clear, dead, look, settle, state
 from .address import Address
+from .cluster import Cluster
 from .diagnose import notes
 from .enqueue import enqueue
 from .failures import EXPECTED, closed, while_calling, while_opening
 from .keys import Keys
-from .opening import Durability, check, look as look_at
+from .keyspace import Keyspace
+from .opening import Durability, check, look as look_at, weakest
 from .options import RedisOptions
 from .receive import Receiving
 from .server import Server
@@ -57,6 +59,7 @@ class RedisDriver:
         allow_eviction: whether to use a server that may throw keys away.
         socket: the path of a Unix socket, in place of a host.
         sentinel: the name of the master that the hosts, which are Sentinels then, watch over.
+        cluster: whether the hosts are nodes of a Redis Cluster.
         tls_ca: a file of certificates that are trusted.
         tls_cert: this client's certificate.
         tls_key: this client's private key.
@@ -78,6 +81,7 @@ class RedisDriver:
         allow_eviction: bool = False,
         socket: str | None = None,
         sentinel: str | None = None,
+        cluster: bool = False,
         tls_ca: str | None = None,
         tls_cert: str | None = None,
         tls_key: str | None = None,
@@ -95,6 +99,7 @@ class RedisDriver:
             allow_eviction=allow_eviction,
             socket=socket,
             sentinel=sentinel,
+            cluster=cluster,
             tls_ca=tls_ca,
             tls_cert=tls_cert,
             tls_key=tls_key,
@@ -110,7 +115,7 @@ class RedisDriver:
             self._address = Address.of(parsed, self.options)
         self._keys = Keys(self.options.prefix)
         self._durability: Durability = "replicated" if self.options.wait_replicas else "process"
-        self._server: Server | None = None
+        self._space: Keyspace | None = None
         self._receiving: Receiving | None = None
 
     @classmethod
@@ -119,7 +124,7 @@ class RedisDriver:
 
     def clone(self) -> RedisDriver:
         twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__, _server=None, _receiving=None)
+        twin.__dict__.update(self.__dict__, _space=None, _receiving=None)
         return twin
 
     @property
@@ -144,27 +149,26 @@ class RedisDriver:
     # -- opening and closing ---------------------------------------------------------------------------
 
     async def open(self) -> None:
-        if self._server is not None and not self._server.closing:
-            self._server.check_caller()
+        if self._space is not None and not self._space.closing:
+            self._space.check_caller()
             return
-        server = self._server = Server(self._address, self.options)
-        self._receiving = Receiving(server, self._keys)
+        space: Keyspace = (Cluster if self.options.cluster else Server)(self._address, self.options)
+        self._space, self._receiving = space, Receiving(space, self._keys)
         try:
-            facts = await check(server, self.options)
-        except EXPECTED as error:
-            await server.close()
-            raise while_opening(error, self._address.where) from error
-        except BaseException:
-            await server.close()
+            facts = [await check(each, self.options) for each in await space.servers()]
+        except BaseException as error:
+            await space.close()
+            if isinstance(error, EXPECTED):
+                raise while_opening(error, self._address.where) from error
             raise
-        self._durability = facts.durability(self.options)
+        self._durability = weakest(facts, self.options)
 
     async def close(self) -> None:
-        if self._server is not None and not self._server.closing:
-            self._server.check_caller()
+        if self._space is not None and not self._space.closing:
+            self._space.check_caller()
             if self._receiving is not None:
                 self._receiving.end()
-            await self._server.close()
+            await self._space.close()
 
     # -- sending ---------------------------------------------------------------------------------------
 
@@ -178,7 +182,7 @@ class RedisDriver:
         return _only(await self.enqueue_batch(((message, when),)))
 
     async def enqueue_batch(self, items: Sequence[tuple[Message, Due]]) -> Sequence[str | WaybillError]:
-        return await enqueue(self._open_server, self._keys, items)
+        return await enqueue(self._open_space, self._keys, items)
 
     # -- receiving -------------------------------------------------------------------------------------
 
@@ -199,83 +203,82 @@ class RedisDriver:
         _only(await self.nack_batch(((delivery, delay),)))
 
     async def release(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
-        released = settle.give_back(self._open_server, self._keys, ((delivery, delay),), spent=False)
+        released = settle.give_back(self._open_space, self._keys, ((delivery, delay),), spent=False)
         _only(await self._tell("release", released))
 
     async def extend(self, delivery: Delivery) -> Delivery:
         return _only(await self.extend_batch((delivery,)))
 
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None = None) -> None:
-        await self._tell("bury", settle.bury(self._open_server, self._keys, delivery, reason, to))
+        await self._tell("bury", settle.bury(self._open_space, self._keys, delivery, reason, to))
 
     async def ack_batch(self, deliveries: Sequence[Delivery]) -> Sequence[WaybillError | None]:
-        return await self._tell("ack", settle.ack(self._open_server, self._keys, deliveries))
+        return await self._tell("ack", settle.ack(self._open_space, self._keys, deliveries))
 
     async def nack_batch(self, items: Sequence[tuple[Delivery, timedelta]]) -> Sequence[WaybillError | None]:
-        return await self._tell("nack", settle.give_back(self._open_server, self._keys, items, spent=True))
+        return await self._tell("nack", settle.give_back(self._open_space, self._keys, items, spent=True))
 
     async def extend_batch(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery | WaybillError]:
-        return await self._tell("extend", settle.extend(self._open_server, self._keys, deliveries))
+        return await self._tell("extend", settle.extend(self._open_space, self._keys, deliveries))
 
     # -- dead letters ----------------------------------------------------------------------------------
 
     async def list_dead(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DeadLetter]:
-        return await self._tell("list_dead", dead.list_dead(self._open_server, self._keys, queue, after, limit))
+        return await self._tell("list_dead", dead.list_dead(self._open_space, self._keys, queue, after, limit))
 
     async def retry_dead(self, queue: str, ids: Sequence[str] | None) -> int:
-        return await self._tell("retry_dead", dead.retry_dead(self._open_server, self._keys, queue, ids))
+        return await self._tell("retry_dead", dead.retry_dead(self._open_space, self._keys, queue, ids))
 
     async def purge_dead(self, queue: str) -> int:
-        return await self._tell("purge_dead", dead.purge_dead(self._open_server, self._keys, queue))
+        return await self._tell("purge_dead", dead.purge_dead(self._open_space, self._keys, queue))
 
     # -- looking and clearing --------------------------------------------------------------------------
 
     async def stats(self, queue: str) -> QueueStats:
-        return await self._tell("stats", look.stats(self._open_server, self._keys, queue))
+        return await self._tell("stats", look.stats(self._open_space, self._keys, queue))
 
     async def queues(self) -> Sequence[str]:
-        return await self._tell("queues", look.queues(self._open_server, self._keys))
+        return await self._tell("queues", look.queues(self._open_space, self._keys))
 
     async def list_delayed(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DelayedMessage]:
-        found = look.list_delayed(self._open_server, self._keys, queue, after, limit)
+        found = look.list_delayed(self._open_space, self._keys, queue, after, limit)
         return await self._tell("list_delayed", found)
 
     async def purge(self, queue: str, *, force: bool = False) -> int:
-        return await self._tell("purge", clear.purge(self._open_server, self._keys, queue))
+        return await self._tell("purge", clear.purge(self._open_space, self._keys, queue))
 
     async def cancel(self, queue: str, message_id: str) -> bool:
-        return await self._tell("cancel", clear.cancel(self._open_server, self._keys, queue, message_id))
+        return await self._tell("cancel", clear.cancel(self._open_space, self._keys, queue, message_id))
 
     async def diagnose(self) -> Sequence[Note]:
-        facts, _ = await self._tell("diagnose", look_at(self._open_server))
-        return list(notes(facts, self.options))
+        servers = await self._tell("diagnose", self._open_space.servers())
+        facts = [await self._tell("diagnose", look_at(each)) for each in servers]
+        return list(dict.fromkeys(note for each in facts for note in notes(each, self.options)))
 
     # -- state -----------------------------------------------------------------------------------------
 
     async def state_get(self, key: str) -> StateValue | None:
-        return await self._tell("state_get", state.state_get(self._open_server, self._keys, key))
+        return await self._tell("state_get", state.state_get(self._open_space, self._keys, key))
 
     async def state_put(
         self, key: str, value: bytes, *, expect: int | None, ttl: timedelta | None = None
     ) -> int | None:
-        put = state.state_put(self._open_server, self._keys, key, value, expect=expect, ttl=ttl)
+        put = state.state_put(self._open_space, self._keys, key, value, expect=expect, ttl=ttl)
         return await self._tell("state_put", put)
 
     async def state_delete(self, key: str, *, expect: int) -> bool:
-        return await self._tell("state_delete", state.state_delete(self._open_server, self._keys, key, expect))
+        return await self._tell("state_delete", state.state_delete(self._open_space, self._keys, key, expect))
 
     async def state_list(self, prefix: str, *, after: str | None = None, limit: int = 100) -> Page[StateEntry]:
-        found = state.state_list(self._open_server, self._keys, prefix, after, limit)
+        found = state.state_list(self._open_space, self._keys, prefix, after, limit)
         return await self._tell("state_list", found)
 
-    # ---------------------------------------------------------------------------------------------------
-
     @property
-    def _open_server(self) -> Server:
-        if self._server is None:
+    def _open_space(self) -> Keyspace:
+        if self._space is None:
             raise closed()
-        self._server.check_caller()
-        return self._server
+        self._space.check_caller()
+        return self._space
 
     async def _tell(self, verb: str, work: Coroutine[Any, Any, T]) -> T:
         """What a verb returns; what goes wrong with the server is told as Waybill's error."""

@@ -11,11 +11,12 @@ from waybill.errors import DuplicateJobError, WaybillError
 
 from .failures import EXPECTED, while_sending
 from .keys import Keys
-from .records import text, to_arguments
+from .keyspace import Keyspace
+from .records import PLAIN_ROW, text, to_arguments
 from .scripts import script
-from .server import Server
 
 _ENQUEUE: Final = script("enqueue")
+_PLAIN: Final = script("enqueue_plain")
 _AT_ONCE: Final = 1000
 _BYTES_AT_ONCE: Final = 4 * 2**20
 """A script holds up everybody else: a batch of large messages is sent in parts."""
@@ -23,24 +24,30 @@ _BYTES_AT_ONCE: Final = 4 * 2**20
 Item = tuple[Message, Due]
 
 
-async def enqueue(server: Server, keys: Keys, items: Sequence[Item]) -> list[str | WaybillError]:
+async def enqueue(space: Keyspace, keys: Keys, items: Sequence[Item]) -> list[str | WaybillError]:
     """One outcome per message, in order."""
     outcomes: list[str | WaybillError] = [message.id for message, _ in items]
     for queue, numbers in _parts(items):
-        arguments: list[Any] = [len(numbers)]
-        for number in numbers:
-            arguments += to_arguments(*items[number])
         try:
-            held = await server.call(_ENQUEUE, keys.of(queue), arguments, safely=True)
+            held = await _store(space, keys, queue, [to_arguments(*items[number]) for number in numbers])
         except EXPECTED as error:
             for number in numbers:
-                failed = outcomes[number] = while_sending(error, server.address.where, items[number][0])
+                failed = outcomes[number] = while_sending(error, space.where, items[number][0])
                 failed.__cause__ = error
             continue
         for number, holder in zip(held[::2], held[1::2], strict=True):
             unique = items[numbers[number - 1]][0].unique
             outcomes[numbers[number - 1]] = DuplicateJobError(unique.key if unique else "", text(holder))
     return outcomes
+
+
+async def _store(space: Keyspace, keys: Keys, queue: str, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """The number and the holder of each whose unique key is held."""
+    if all(len(row) == PLAIN_ROW for row in rows):
+        pairs = [part for row in rows for part in row[:2]]
+        return await space.call(_PLAIN, keys.plain(queue), pairs, safely=True)  # type: ignore[no-any-return]
+    arguments = [len(rows), *(part for row in rows for part in row)]
+    return await space.call(_ENQUEUE, keys.of(queue), arguments, safely=True)  # type: ignore[no-any-return]
 
 
 def _parts(items: Sequence[Item]) -> Iterator[tuple[str, list[int]]]:

@@ -71,14 +71,16 @@ _FAULTS: Final = {
         "a key under our prefix belongs to another program and has another type",
         "Give another prefix=, or remove that key",
     ),
-    "MOVED": _Fault("it is part of a Redis Cluster, which this driver does not follow", "Use a single master"),
-    "CROSSSLOT": _Fault("it is part of a Redis Cluster, which this driver does not follow", "Use a single master"),
+    "MOVED": _Fault("the cluster has moved this queue", passes=True),
+    "NOCLUSTER": _Fault("it is no node of a Redis Cluster", "Leave cluster=true out"),
+    "CROSSSLOT": _Fault("it is part of a Redis Cluster", "Add cluster=true"),
 }
 _BY_WORDS: Final = {
     "max number of clients": "MAXCLIENTS",
     "used memory > 'maxmemory'": "OOM",
     "not any more authenticated": "NOAUTH",
     "not an integer": "WRONGTYPE",
+    "cluster support disabled": "NOCLUSTER",
     "invalid username-password": "WRONGPASS",
     "invalid password": "WRONGPASS",
     "called without any password configured": "WRONGPASS",
@@ -95,6 +97,7 @@ _BY_CLASS: Final[dict[type[Exception], str]] = {
     exceptions.ClusterDownError: "CLUSTERDOWN",
     exceptions.TryAgainError: "TRYAGAIN",
     exceptions.MovedError: "MOVED",
+    exceptions.AskError: "TRYAGAIN",
     exceptions.ClusterCrossSlotError: "CROSSSLOT",
 }
 _CODE: Final = re.compile(rf"(?<![\w'])({'|'.join(_FAULTS)})(?![\w'])")

@@ -37,6 +37,11 @@ class Keys:
             return self._one(queues[0])
         return tuple(key for queue in queues for key in self._one(queue))
 
+    def plain(self, queue: str) -> tuple[str, ...]:
+        """Those that a message needs which is no more than a body."""
+        jobs, ready, *_ = every = self._one(queue)
+        return jobs, ready, every[9], every[10]
+
     def wake(self, queue: str) -> str:
         return f"{self._prefix}:{{{queue}}}:wake"
 

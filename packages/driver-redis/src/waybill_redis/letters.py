@@ -22,6 +22,11 @@ def head(reason: DeadReason) -> bytes:
     return json.dumps(why).encode() + b"\n"
 
 
+def origin(source: str, job_id: bytes) -> bytes:
+    """The end of a member."""
+    return b"%b:%b" % (source.encode(), job_id)
+
+
 def source_and_id(member: bytes) -> tuple[str, bytes]:
     """Where a dead letter came from, and its message's id."""
     source, _, job_id = member[_ORDER:].partition(b":")

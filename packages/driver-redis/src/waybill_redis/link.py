@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from redis import exceptions
@@ -22,21 +22,20 @@ class _Call(NamedTuple):
     future: asyncio.Future[Any]
     undo: Undo | None
     """What to do with an answer that nobody waits for any more."""
-    fallback: Sequence[Any] = ()
+    fallback: Callable[[], bytes] | None = None
     """What to send if the server does not know the script, in which case nothing has happened."""
 
 
 class Link:
-    """A connection, the task that writes what is sent, and the task that reads the answers."""
+    """A connection, and the task that reads the answers."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         self.ended = False
         self._connection = connection
         self._calls: deque[_Call] = deque()
         self._outgoing: list[bytes] = []
-        self._something_to_write = asyncio.Event()
         self._idle = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._reading: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         try:
@@ -45,10 +44,11 @@ class Link:
             self.ended = True
             await self._hang_up()
             raise
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._write()), loop.create_task(self._read())]
+        self._reading = asyncio.get_running_loop().create_task(self._read())
 
-    def send(self, *command: Any, undo: Undo | None = None, fallback: Sequence[Any] = ()) -> asyncio.Future[Any]:
+    def send(
+        self, command: bytes, *, undo: Undo | None = None, fallback: Callable[[], bytes] | None = None
+    ) -> asyncio.Future[Any]:
         """Let a command leave; the future is its answer.
 
         Raises:
@@ -56,8 +56,7 @@ class Link:
         """
         if self.ended:
             raise LostError("the connection has ended", sent=False)
-        self._outgoing += self._connection.pack_command(*command)
-        self._something_to_write.set()
+        self._write(command)
         self._idle.clear()
         future = asyncio.get_running_loop().create_future()
         self._calls.append(_Call(future, undo, fallback))
@@ -70,8 +69,8 @@ class Link:
         for call in calls:
             _fail(call.future, error)
         self._idle.set()
-        for task in self._tasks:
-            task.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def close(self, patience: float) -> None:
         """Wait for the answers that are under way, and hang up."""
@@ -80,23 +79,27 @@ class Link:
                 async with asyncio.timeout(patience):
                     await self._idle.wait()
         self.end(LostError("the driver was closed", sent=True))
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
         await self._hang_up()
 
     async def _hang_up(self) -> None:
         with contextlib.suppress(Exception):
             await self._connection.disconnect(nowait=True)
 
-    async def _write(self) -> None:
-        try:
-            while True:
-                await self._something_to_write.wait()
-                self._something_to_write.clear()
-                packed, self._outgoing = self._outgoing, []
-                await self._connection.send_packed_command(packed, check_health=False)
-        except (exceptions.RedisError, OSError) as error:
-            self.end(LostError(str(error), sent=True))
+    def _write(self, command: bytes) -> None:
+        """A lone call leaves at once, and while others are under way all of one turn of the loop leave together."""
+        self._outgoing.append(command)
+        if not self._calls:
+            self._flush()
+        elif len(self._outgoing) == 1:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        packed, self._outgoing = self._outgoing, []
+        writer = self._connection._writer  # noqa: SLF001 - its own way there costs a task's turn
+        if packed and writer is not None and not self.ended:  # else: those who wait have been told
+            writer.write(b"".join(packed))
 
     async def _read(self) -> None:
         try:
@@ -115,9 +118,8 @@ class Link:
 
     def _answer(self, answer: Any) -> None:
         future, undo, fallback = self._calls.popleft()
-        if isinstance(answer, exceptions.NoScriptError) and fallback:  # a new server, or SCRIPT FLUSH
-            self._outgoing += self._connection.pack_command(*fallback)
-            self._something_to_write.set()
+        if isinstance(answer, exceptions.NoScriptError) and fallback is not None:  # a new server, or SCRIPT FLUSH
+            self._write(fallback())
             self._calls.append(_Call(future, undo))
         elif isinstance(answer, Exception):
             _fail(future, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,6 +14,7 @@ from .options import RedisOptions
 from .server import Server
 
 Durability = Literal["process", "host-lazy", "host-fsync", "replicated"]
+_WEAKEST_FIRST: Final[tuple[Durability, ...]] = ("process", "host-lazy", "host-fsync", "replicated")
 _OLDEST: Final = (6, 2)
 _WITH_WAITAOF: Final = (7, 2)
 _SAFE: Final = "noeviction"
@@ -34,6 +36,9 @@ class Facts:
     saves: bool
     """Whether it has saved a snapshot, or is told to."""
     replicas: int
+    clustered: bool
+    """Whether it is a node of a cluster."""
+    role: str
 
     @property
     def may_evict(self) -> bool:
@@ -51,8 +56,8 @@ class Facts:
         return "host-lazy" if self.fsync in ("always", "no") else "process"
 
 
-async def look(server: Server) -> tuple[Facts, str]:
-    """What it says, and its role.
+async def look(server: Server) -> Facts:
+    """What it says.
 
     Raises:
         redis.RedisError: it does not say.
@@ -65,7 +70,7 @@ async def look(server: Server) -> tuple[Facts, str]:
     except ResponseError:  # closed on many managed servers
         told = []
     settings = dict(zip(told[::2], told[1::2], strict=True))
-    facts = Facts(
+    return Facts(
         version=said.get("redis_version", "0"),
         policy=said.get("maxmemory_policy", "unknown"),
         maxmemory=int(said.get("maxmemory", 0)),
@@ -75,8 +80,9 @@ async def look(server: Server) -> tuple[Facts, str]:
         lax=settings.get("no-appendfsync-on-rewrite") == "yes",
         saves=said.get("rdb_last_save_time", "0") != "0",
         replicas=int(said.get("connected_slaves", 0)),
+        clustered=said.get("cluster_enabled") == "1",
+        role=said.get("role", "master"),
     )
-    return facts, said.get("role", "master")
 
 
 async def check(server: Server, options: RedisOptions) -> Facts:
@@ -86,7 +92,7 @@ async def check(server: Server, options: RedisOptions) -> Facts:
         ConfigurationError: it will not, and why.
         BrokerUnavailableError: it will not now: it is a replica, as during a failover.
     """
-    facts, role = await look(server)
+    facts = await look(server)
     where = server.address.where
     if _numbers(facts.version) < _OLDEST:
         raise ConfigurationError(
@@ -104,9 +110,17 @@ async def check(server: Server, options: RedisOptions) -> Facts:
             f"{facts.version}, with appendonly {'yes' if facts.appendonly else 'no'}. Nothing was changed. Without the "
             "option, set appendfsync always."
         )
-    if role != "master":
+    if facts.clustered and not options.cluster:
+        raise ConfigurationError(f"{where}: it is a node of a Redis Cluster. Nothing was changed. Add cluster=true.")
+    if facts.role != "master":
         raise BrokerUnavailableError(f"{where}: it is a replica, which takes no jobs. Name the master.")
     return facts
+
+
+def weakest(facts: Iterable[Facts], options: RedisOptions) -> Durability:
+    """What all servers together keep."""
+    found = {each.durability(options) for each in facts}
+    return next(each for each in _WEAKEST_FIRST if each in found)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

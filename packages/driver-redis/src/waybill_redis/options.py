@@ -35,6 +35,8 @@ class RedisOptions:
     """The path of a Unix socket, in place of a host."""
     sentinel: str | None = None
     """The name of the master that the hosts of the URL, which are Sentinels then, watch over."""
+    cluster: bool = False
+    """Whether the hosts of the URL are nodes of a Redis Cluster."""
     tls_ca: str | None = None
     """A file of certificates that are trusted, in place of the system's."""
     tls_cert: str | None = None
@@ -58,5 +60,7 @@ class RedisOptions:
             raise ConfigurationError(f"redis: wait_replicas={self.wait_replicas} is no number of replicas")
         if self.socket is not None and self.sentinel is not None:
             raise ConfigurationError("redis: socket= and sentinel= exclude each other; remove one")
+        if self.cluster and (self.socket is not None or self.sentinel is not None):
+            raise ConfigurationError("redis: cluster=true goes with neither socket= nor sentinel=; remove one")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("redis: tls_cert and tls_key go together: give both, or neither")

@@ -17,6 +17,8 @@ from waybill.timing import ZERO
 from .moments import micros, micros_at
 
 PLAIN: Final = b"="
+PLAIN_ROW: Final = 3
+"""How many arguments a message has that has no shape."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 

@@ -11,30 +11,32 @@ from waybill.errors import DeadReason, LeaseLostError, WaybillError
 
 from . import letters
 from .keys import Keys
+from .keyspace import Keyspace
 from .moments import micros, moment
 from .scripts import script
-from .server import Server
 
 _ACK: Final = script("ack")
 _GIVE_BACK: Final = script("give_back")
 _EXTEND: Final = script("extend")
 _BURY: Final = script("bury")
+_READ_HELD: Final = script("read_held")
+_FILE_DEAD: Final = script("file_dead")
 _AT_ONCE: Final = 1000
 """More than this is too much for one call of a script."""
 
 
-async def ack(server: Server, keys: Keys, deliveries: Sequence[Delivery]) -> list[WaybillError | None]:
+async def ack(space: Keyspace, keys: Keys, deliveries: Sequence[Delivery]) -> list[WaybillError | None]:
     """Remove what is done."""
 
     async def settle(queue: str, some: Sequence[Delivery]) -> Sequence[WaybillError | None]:
         arguments = [each for delivery in some for each in receipt(delivery)]
-        return _outcomes(some, await server.call(_ACK, keys.of(queue), arguments))
+        return _outcomes(some, await space.call(_ACK, keys.of(queue), arguments))
 
     return await _by_queue(deliveries, _itself, settle)
 
 
 async def give_back(
-    server: Server, keys: Keys, items: Sequence[tuple[Delivery, timedelta]], *, spent: bool
+    space: Keyspace, keys: Keys, items: Sequence[tuple[Delivery, timedelta]], *, spent: bool
 ) -> list[WaybillError | None]:
     """Another attempt, after a delay; *spent*: this one counts."""
 
@@ -42,19 +44,19 @@ async def give_back(
         arguments: list[Any] = [int(spent)]
         for delivery, delay in some:
             arguments += [*receipt(delivery), micros(delay)]
-        lost = await server.call(_GIVE_BACK, keys.of(queue), arguments)
+        lost = await space.call(_GIVE_BACK, keys.of(queue), arguments)
         return _outcomes([delivery for delivery, _ in some], lost)
 
     return await _by_queue(items, lambda item: item[0], settle)
 
 
-async def extend(server: Server, keys: Keys, deliveries: Sequence[Delivery]) -> list[Delivery | WaybillError]:
+async def extend(space: Keyspace, keys: Keys, deliveries: Sequence[Delivery]) -> list[Delivery | WaybillError]:
     """A full lease again, from now."""
-    lease = micros(server.options.lease)
+    lease = micros(space.options.lease)
 
     async def settle(queue: str, some: Sequence[Delivery]) -> Sequence[Delivery | WaybillError]:
         arguments: list[Any] = [lease, *(each for delivery in some for each in receipt(delivery))]
-        until, *lost = await server.call(_EXTEND, keys.of(queue), arguments)
+        until, *lost = await space.call(_EXTEND, keys.of(queue), arguments)
         ends = moment(until)
         return [
             error or Delivery(delivery.message, delivery.attempt, delivery.receipt, ends)
@@ -64,16 +66,30 @@ async def extend(server: Server, keys: Keys, deliveries: Sequence[Delivery]) -> 
     return await _by_queue(deliveries, _itself, settle)
 
 
-async def bury(server: Server, keys: Keys, delivery: Delivery, reason: DeadReason, to: str | None) -> None:
+async def bury(space: Keyspace, keys: Keys, delivery: Delivery, reason: DeadReason, to: str | None) -> None:
     """Move it to the dead letters.
 
     Raises:
         LeaseLostError: the delivery is no longer its receiver's.
     """
-    queue = delivery.message.queue
-    arguments: list[Any] = [*receipt(delivery), queue, letters.head(reason)]
-    if not await server.call(_BURY, keys.of(queue, to or queue), arguments):
+    queue, head = delivery.message.queue, letters.head(reason)
+    to = to or queue
+    if to == queue or len(space.together((queue, to))) == 1:
+        done = await space.call(_BURY, keys.of(queue, to), (*receipt(delivery), queue, head))
+    else:
+        done = await _bury_elsewhere(space, keys, delivery, to, head)
+    if not done:
         raise lost_lease(delivery)
+
+
+async def _bury_elsewhere(space: Keyspace, keys: Keys, delivery: Delivery, to: str, head: bytes) -> bool:
+    """On another node of a cluster: filed, and then removed, so that a fault between leaves it in both places."""
+    queue = delivery.message.queue
+    record = await space.call(_READ_HELD, keys.of(queue), receipt(delivery))
+    if record is None:
+        return False
+    await space.call(_FILE_DEAD, keys.of(to), (letters.origin(queue, receipt(delivery)[0]), head + record))
+    return not await space.call(_ACK, keys.of(queue), receipt(delivery))
 
 
 def receipt(delivery: Delivery) -> tuple[bytes, bytes]:
