@@ -424,3 +424,26 @@ async def test_thousands_of_schedules_are_read_and_fired_in_their_order(service,
     await run_until_idle(service)
     assert len(ran) == 1801
     assert ran == sorted(ran)
+
+
+async def test_a_schedule_that_cannot_be_read_holds_up_no_other(service, driver, tick, clock, ran, caplog):
+    await service.dispatch(tick, schedule=HOURLY, schedule_id="good")
+    await driver.state_put("schedules/-/entry/later", b'{"v":2,"id":"later"}', expect=None)
+    await driver.state_put("schedules/-/entry/text", b"no record", expect=None)
+    clock.advance("1h")
+    with caplog.at_level(logging.WARNING, "waybill.schedules"):
+        await run_until_idle(service)
+    assert ran == hours(1)
+    assert "'later' cannot be read" in caplog.text
+    assert [each.schedule_id for each in await service.schedules()] == ["good"]
+
+
+async def test_a_schedule_whose_zone_is_not_known_here_waits_and_holds_up_no_other(service, driver, tick, clock, ran):
+    await service.dispatch(tick, schedule=HOURLY, schedule_id="good")
+    await service.dispatch(tick, schedule=Schedule(cron="0 * * * *", tz="Europe/Berlin"), schedule_id="odd")
+    stored = await driver.state_get("schedules/-/entry/odd")
+    elsewhere = stored.value.replace(b"Europe/Berlin", b"Mars/Olympus")
+    await driver.state_put("schedules/-/entry/odd", elsewhere, expect=stored.version)
+    clock.advance("1h")
+    await run_until_idle(service)
+    assert ran == hours(1)

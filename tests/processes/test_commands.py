@@ -15,7 +15,7 @@ COMMAND = [sys.executable, "-W", "error", "-m", "waybill"]
 
 DRIVERS = """
 from dataclasses import replace
-from waybill import JobService, Note, job
+from waybill import JobService, Note, Schedule, define_periodic_job, job
 from waybill.testing import MemoryDriver
 
 class Flat(MemoryDriver):
@@ -30,7 +30,14 @@ class Leaky(MemoryDriver):
 @job(priority=5)
 def pressing(): ...
 
+class Forgetful(MemoryDriver):
+    @property
+    def capabilities(self):
+        return replace(super().capabilities, idempotent_enqueue=None)
+
+nightly = define_periodic_job(name="nightly", handler=lambda: None, schedule=Schedule(cron="0 3 * * *"))
 flat, leaky = JobService(Flat(), jobs=[pressing]), JobService(Leaky(), jobs=[pressing])
+forgetful = JobService(Forgetful(), jobs=[nightly])
 """
 
 
@@ -248,3 +255,10 @@ def test_a_schedule_is_made_listed_and_cancelled(said, waybill):
 def test_a_schedule_is_told_to_a_person(said):
     told = said("enqueue", "note", '{"text": "x"}', *APP, "--cron", "0 9 * * *", "--schedule-id", "s")
     assert told.startswith("schedule s on work runs next at ")
+
+
+def test_doctor_says_where_a_schedule_is_not_exact(said, home):
+    (home / "odd.py").write_text(DRIVERS)
+    told = said("doctor", "--app", "odd:forgetful", "--json")
+    assert told["ok"]
+    assert any("nightly" in each["fact"] and "may run twice" in each["fact"] for each in told["notes"])

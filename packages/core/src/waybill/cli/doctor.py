@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from typing import Final
 
@@ -84,6 +84,8 @@ async def _examine(service: JobService, able: dict[str, Capabilities]) -> AsyncI
         try:
             await service.check()
             yield Note("ok", "the broker keeps all that the jobs ask")
+            for each in _doubtful_schedules(service, able):
+                yield each
         except UnsupportedError as error:
             for problem in error.problems or [str(error)]:
                 yield Note("error", problem)
@@ -100,6 +102,18 @@ async def _examine_broker(broker: Broker, able: dict[str, Capabilities]) -> Asyn
     if isinstance(connection.driver, Diagnoses):
         for each in await connection.driver.diagnose():
             yield each
+
+
+def _doubtful_schedules(service: JobService, able: dict[str, Capabilities]) -> Iterator[Note]:
+    for each in service.registry:
+        claims = able.get(str(service.broker_of(each.queue)))
+        if each.job.options.schedule is not None and claims is not None and claims.idempotent_enqueue is None:
+            yield Note(
+                "info",
+                f"{each.job.name}: this broker forgets ids, so an instant of its schedule may run twice "
+                "if a worker is killed just after it has fired it",
+                "let its handler bear that: ctx.job_id is the same in both",
+            )
 
 
 def _served_by(url: str) -> str:

@@ -6,6 +6,7 @@ new; a sign of life of each worker; and, for a while, which instants have been r
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from ..driver import KeepsState
 from ..errors import BrokerUnavailableError
 from .record import Record, decode_record, encode_record
 
+_logger: Final = logging.getLogger("waybill.schedules")
 _PAGE: Final = 500
 _TRIES: Final = 50
 RAN_FOR: Final = timedelta(hours=1)
@@ -74,7 +76,12 @@ class Book:
         while True:
             page = await self._store.state_list(prefix, after=after, limit=_PAGE)
             for each in page.entries:
-                yield decode_record(each.value)
+                try:
+                    record = decode_record(each.value)
+                except ValueError as error:  # of a later version: the others go on
+                    _logger.warning("schedule %r cannot be read here: %s", each.key.removeprefix(prefix), error)
+                else:
+                    yield record
             after = page.next
             if after is None:
                 return

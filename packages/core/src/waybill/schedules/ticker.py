@@ -193,9 +193,13 @@ class Ticker:
         async with self._slots:
             try:
                 due = await self._firing.turn(schedule_id, self._presence.since)
-            except Exception as error:
-                self._failed(error)
-                due = self._next_look
+            except Exception as error:  # the store went away; or a zone is not known here, say: the others go on
+                due = self._clock.now() + _LONGEST_PAUSE
+                known = isinstance(error, WaybillError)
+                _logger.warning(
+                    "schedule %r has to wait for %s: %s", schedule_id, _LONGEST_PAUSE, error,
+                    exc_info=None if known else error,
+                )  # fmt: skip
         if due is not None:
             self._put(schedule_id, due)
 
