@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ _LATE: Final = 2.0
 """Seconds that the end of a pull that waits may be late before the same is done."""
 _TOLERANCE: Final = 20_000
 """Microseconds by which two looks at the server's clock may differ."""
+_MOMENT: Final = 0.3
+"""Seconds that a server is given to be done with deleting: one of 2.9 makes a consumer else that delivers nothing."""
 _CONFLICT: Final = 409
 _NO_RESPONDERS: Final = 503
 _logger: Final = logging.getLogger("waybill.nats")
@@ -130,6 +133,7 @@ class Receiving:
             _logger.warning(
                 "%s: the consumer %s of stream %s is missing", self._server.address.where, lane.consumer, lane.stream
             )
+            await asyncio.sleep(_MOMENT)
         return there
 
     async def _deliver(self, raws: Sequence[Raw]) -> list[Delivery]:
