@@ -78,7 +78,10 @@ def _run(broker: str, measurements: list[str], contenders: list[str], repeat: in
 
 def _in_a_process(contender: str, measurement: str, place: Place) -> Figures:
     command = [sys.executable, "-m", "benchmarks", "--one", contender, measurement, json.dumps(asdict(place))]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, timeout=600)
+    if done.returncode:
+        print(f"\n{contender} has failed in {measurement}: its figures are missing", file=sys.stderr)
+        return {}
     found: Figures = json.loads(done.stdout.splitlines()[-1])
     return found
 

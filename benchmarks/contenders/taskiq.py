@@ -20,7 +20,7 @@ class Contender(base.Contender):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self._broker = RedisStreamBroker(
-            place.url, queue_name=place.name, consumer_group_name=place.name, consumer_id="0", xread_block=5000
+            place.url, queue_name=place.name, consumer_group_name=place.name, consumer_id="0"
         )
 
         @self._broker.task(task_name="nothing")
