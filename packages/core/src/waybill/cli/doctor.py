@@ -27,7 +27,7 @@ from .settings import Settings
 _STYLES: Final = {"ok": "green", "info": "blue", "warning": "yellow", "error": "bold red"}
 _DURABILITY: Final = {
     "process": "accepted jobs may be lost when the process that keeps them is killed",
-    "host-lazy": "accepted jobs survive a kill of the process that keeps them; a crash of the machine may lose the last ones",
+    "host-lazy": "accepted jobs survive a kill of the process that keeps them; a crash of the machine may lose some",
     "host-fsync": "an accepted job is on the disk: it survives a crash of the machine",
     "replicated": "an accepted job is on several machines",
 }
