@@ -447,3 +447,4 @@ async def test_a_schedule_whose_zone_is_not_known_here_waits_and_holds_up_no_oth
     clock.advance("1h")
     await run_until_idle(service)
     assert ran == hours(1)
+    assert [each.schedule_id for each in await service.schedules()] == ["good"]

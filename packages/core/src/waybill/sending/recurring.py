@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -9,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ..envelope import Message, decode
-from ..errors import DelayNotSupportedError, EnqueueError, EnqueueValueError, UnsupportedError, as_enqueue_error
+from ..errors import (
+    DelayNotSupportedError,
+    EnqueueError,
+    EnqueueValueError,
+    InvalidScheduleError,
+    UnsupportedError,
+    as_enqueue_error,
+)
 from ..hooks import JobExecution
 from ..jobs.job import At, Call
 from ..result import EnqueueResult
@@ -22,6 +30,7 @@ from ..timing import format_moment
 if TYPE_CHECKING:
     from .service import JobService
 
+_logger: Final = logging.getLogger("waybill.schedules")
 _LONGEST_ID: Final = 200
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -196,7 +205,13 @@ def _message(service: JobService, record: Record, instant: datetime) -> Message:
 async def list_schedules(service: JobService) -> list[ScheduleEntry]:
     """All of them, the next to run first, finished ones last."""
     books = await _books(service)
-    found = [entry_of(record) for book in books for record in [each async for each in book.records()]]
+    found = []
+    for book in books:
+        async for record in book.records():
+            try:
+                found.append(entry_of(record))
+            except InvalidScheduleError as error:  # a zone that is not known here, say
+                _logger.warning("schedule %r cannot be shown here: %s", record.id, error)
     return sorted(found, key=lambda each: (each.next_run_at or _NEVER, each.schedule_id))
 
 
