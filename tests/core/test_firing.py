@@ -448,3 +448,20 @@ async def test_a_schedule_whose_zone_is_not_known_here_waits_and_holds_up_no_oth
     await run_until_idle(service)
     assert ran == hours(1)
     assert [each.schedule_id for each in await service.schedules()] == ["good"]
+
+
+async def test_a_late_run_of_a_replaced_schedule_takes_nothing_from_the_new_one(service, clock):
+    seen = []
+
+    @job(name="slow")
+    async def slow(payload: str, ctx) -> None:
+        seen.append((payload, ctx.scheduled_for))
+        if payload == "old":  # replaced while it runs
+            await service.dispatch(slow, "new", schedule=Schedule(every="30m"), schedule_id="s")
+            clock.advance("30m")
+
+    await service.dispatch(slow, "old", schedule=HOURLY, schedule_id="s")
+    clock.advance("1h")
+    await run_until_idle(service)
+    await run_until_idle(service)
+    assert seen == [("old", T0 + timedelta(hours=1)), ("new", T0 + timedelta(hours=1, minutes=30))]

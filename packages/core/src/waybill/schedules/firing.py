@@ -100,7 +100,7 @@ async def pass_instant(book: Book, schedule_id: str, instant: datetime, *, fired
     """Take a record past an instant whose job is in the broker, unless that has been done; the record then."""
 
     def past(record: Record | None) -> Record | None:
-        if record is None or record.next is None or record.next > instant:
+        if record is None or record.next != instant:  # done already, or the schedule was replaced meanwhile
             return record
         return record.advanced(fired=fired)
 
