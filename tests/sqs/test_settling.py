@@ -167,4 +167,4 @@ async def test_reading_dead_letters_shows_them_again_to_the_next_reader(connect,
     start = time.monotonic()
     again = await (await connect()).list_dead("q", limit=12)
     assert len(again.entries) == 12
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10  # and not when what was read is visible by itself

@@ -25,6 +25,7 @@ THREADS: Final = 8
 """More pay nothing: above four, boto3 is bound by the interpreter's lock."""
 POLLERS: Final = 64
 _CONNECT: Final = 5.0  # seconds
+_TICK: Final = 0.002
 _logger: Final = logging.getLogger("waybill.sqs")
 
 
@@ -37,8 +38,9 @@ class Aws:
         self._timeout = options.timeout.total_seconds()
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
-        self._threads = ThreadPoolExecutor(THREADS, "waybill-sqs")
-        self._pollers = ThreadPoolExecutor(POLLERS, "waybill-sqs-poll")
+        self._members: list[threading.Thread] = []
+        self._threads = ThreadPoolExecutor(THREADS, "waybill-sqs", self._enter)
+        self._pollers = ThreadPoolExecutor(POLLERS, "waybill-sqs-poll", self._enter)
         self._clients: dict[str, Any] = {}
         self._making = threading.Lock()
 
@@ -124,13 +126,20 @@ class Aws:
         for name in ("sqs", "poll"):
             await self._loop.run_in_executor(self._threads, self._client, name)
 
-    def end(self) -> None:
-        """Take no more; what is under way ends by itself."""
+    async def end(self, patience: float = 0) -> None:
+        """Take no more, and wait for the threads a little; what is under way then ends by itself."""
         self._threads.shutdown(wait=False)
         self._pollers.shutdown(wait=False)
         for client in self._clients.values():
             if client is not self.address.client:
                 client.close()  # a call that is still under way is not disturbed
+        end = self._loop.time() + patience
+        while any(each.is_alive() for each in self._members) and self._loop.time() < end:
+            await asyncio.sleep(_TICK)
+
+    def _enter(self) -> None:
+        """In a thread, when it begins."""
+        self._members.append(threading.current_thread())
 
     def _client(self, name: Service | Literal["poll"]) -> Any:
         """In a thread: the client of a service."""

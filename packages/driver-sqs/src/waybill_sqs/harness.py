@@ -15,7 +15,7 @@ from waybill_conformance.brokers import BrokerHarness
 
 from .driver import SqsDriver
 
-LEASE: Final = timedelta(seconds=3)
+LEASE: Final = timedelta(seconds=4)
 """Reading dead letters to their end takes a second each time, and some cases do that while they hold a job."""
 
 

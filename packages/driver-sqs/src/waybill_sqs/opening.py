@@ -68,7 +68,7 @@ class Parts:
         await self.receiving.end(end - loop.time())
         for batches in (self.sending.batches, self.settling.visibilities, self.settling.deletes):
             await batches.drain(max(end - loop.time(), _SOME_TIME / 4))
-        self.aws.end()
+        await self.aws.end(max(end - loop.time(), _SOME_TIME / 4))
 
 
 async def opened(address: Address, options: SqsOptions, given: Mapping[str, str], clock: Clock) -> Parts:
@@ -83,7 +83,7 @@ async def opened(address: Address, options: SqsOptions, given: Mapping[str, str]
         await _ask(aws, address)
     except BaseException:
         aws.closing = True
-        aws.end()
+        await aws.end()
         raise
     places = Places(aws, Names(options.prefix, options.fifo), given)
     sending = Sending(aws, places, clock)

@@ -146,6 +146,7 @@ async def test_a_delivery_held_over_a_restart_is_settled_or_comes_back(bench: Be
 async def test_a_receive_that_waits_ends_when_its_connection_does(bench: Bench) -> None:
     queue = bench.queue()
     waiting = await bench.begun(bench.driver.receive(queue, limit=1, wait=LONG))
+    await asyncio.sleep(0.5)  # a driver may have to make the queue first
     start = time.monotonic()
     await bench.harness.cut()
     await asyncio.wait([waiting], timeout=DEADLINE)
