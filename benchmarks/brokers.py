@@ -47,6 +47,15 @@ def _info_of_redis(url: str, section: str, name: str) -> str:
     return next(value for key, _, value in (line.partition(":") for line in lines) if key == name)
 
 
+def _version_of_rabbitmq(url: str) -> str:
+    from pika import BlockingConnection, URLParameters
+
+    connection = BlockingConnection(URLParameters(url))
+    told = connection._impl.server_properties["version"]
+    connection.close()
+    return f"RabbitMQ {told}, one node"
+
+
 BROKERS = {
     "sqlite": Setup(("waybill", "raw_sqlite", "raw_sqlite_message", "huey")),
     "redis": Setup(
@@ -56,7 +65,10 @@ BROKERS = {
         memory=lambda url: int(_info_of_redis(url, "memory", "used_memory")),
         version=lambda url: f"Redis {_info_of_redis(url, 'server', 'redis_version')}, AOF everysec",
     ),
-    "rabbitmq": Setup(("waybill",)),
+    "rabbitmq": Setup(
+        ("waybill", "raw_rabbitmq", "taskiq_rabbitmq", "dramatiq", "dramatiq_default", "celery", "celery_default"),
+        version=_version_of_rabbitmq,
+    ),
     "nats": Setup(("waybill",)),
     "sqs": Setup(
         ("waybill", "raw_sqs", "celery"),

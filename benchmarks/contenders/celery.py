@@ -1,4 +1,7 @@
-"""celery with its solo pool and late acks, its quickest setting that survives a crash; on the URL's broker."""
+"""celery with its solo pool and late acks, its quickest setting that survives a crash; on the URL's broker.
+
+On RabbitMQ that takes confirms and quorum queues as well.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ class Contender(base.Contender):
     module = "celery"
     blocking = True
     drained = 4_000
+    safe = True
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
@@ -39,11 +43,17 @@ class Contender(base.Contender):
             task_default_queue=place.name,
             broker_transport_options=options,
             task_ignore_result=True,
-            task_acks_late=True,
+            task_acks_late=self.safe,
             worker_prefetch_multiplier=100,
             worker_hijack_root_logger=False,
             broker_connection_retry_on_startup=True,
         )
+        if place.broker == "rabbitmq" and self.safe:
+            app.conf.update(
+                broker_transport_options={"confirm_publish": True},
+                task_default_queue_type="quorum",
+                task_default_exchange_type="topic",  # which delays on quorum queues need
+            )
 
         @app.task(name="nothing")
         def nothing(payload: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""dramatiq with eight threads; on the URL's broker."""
+"""dramatiq with eight threads; on the URL's broker, on RabbitMQ with confirms, without which it loses jobs."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ import benchmarks.contender as base
 from benchmarks.contender import Place, tally
 
 
-def broker_of(place: Place) -> Broker:
+def broker_of(place: Place, *, safe: bool) -> Broker:
     if place.broker == "redis":
         from dramatiq.brokers.redis import RedisBroker
 
         return RedisBroker(url=f"{place.url}?max_connections=1000", namespace=place.name)
     from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-    return RabbitmqBroker(url=place.url)
+    return RabbitmqBroker(url=place.url, confirm_delivery=safe)
 
 
 class Contender(base.Contender):
     module = "dramatiq"
     blocking = True
+    safe = True
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._broker = broker_of(place)
+        self._broker = broker_of(place, safe=self.safe)
 
         @dramatiq.actor(broker=self._broker, queue_name=place.name)
         def nothing(payload: dict[str, Any]) -> None:

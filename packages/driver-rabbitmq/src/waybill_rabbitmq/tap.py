@@ -12,6 +12,7 @@ from .channel import Channel
 from .held import Held, Receipt, new_epoch
 from .settling import Settling
 
+_TURNS: Final = 10
 _ARRIVING: Final = 0.1
 """Seconds that messages may be on their way which the server has counted as there; another may get them."""
 
@@ -94,9 +95,13 @@ class Tap:
             await self._stop()
 
     async def _before_settling(self) -> None:
-        # Each message that is settled lets the server push another one, and it would come for nobody.
-        if self._tag is not None and not self._receivers.wanted(self.queue):
-            await self.rest()
+        # Each message that is settled lets the server push another one, and it would come for nobody, unless its
+        # receiver asks again: a worker does so as soon as it has room, which is a few turns of the loop later.
+        for _ in range(_TURNS):
+            if self._tag is None or self._receivers.wanted(self.queue):
+                return
+            await asyncio.sleep(0)
+        await self.rest()
 
     async def _stop(self) -> None:
         if self._tag is not None:
