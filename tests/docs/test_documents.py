@@ -2,8 +2,10 @@
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import re
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -79,6 +81,18 @@ def test_the_python_blocks_of_a_document_run(path, tmp_path, monkeypatch, serve)
     with script.runner:
         for example in parse(path, script).examples():
             example.evaluate()
+
+
+@pytest.mark.parametrize("broker", ["sqlite", *SERVERS.values()])
+def test_the_first_job_runs_on_every_broker_with_only_the_url_changed(broker, tmp_path):
+    app = next(iter(parse(README).examples())).parsed
+    assert app.count("sqlite:///jobs.db") == 1
+    with broker_or_skip(broker) if broker != "sqlite" else contextlib.nullcontext() as server:
+        url = "sqlite:///jobs.db" if server is None else server.url
+        code = app.replace("sqlite:///jobs.db", url)
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "attempt 1: welcome u1 (en)\n"
 
 
 def test_the_readme_has_code():

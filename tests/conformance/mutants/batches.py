@@ -72,6 +72,20 @@ class MisalignsOutcomes(MemoryDriver):
 
 
 @killed_by("test_a_message_that_is_refused_is_told_in_its_place_and_the_others_are_stored")
+class CountsPlacesInEachQueue(MemoryDriver):
+    """Sends each queue's part by itself, and tells a failure at its place there."""
+
+    async def enqueue_batch(self, items):
+        outcomes, found = [message.id for message, _ in items], await super().enqueue_batch(items)
+        for queue in dict.fromkeys(message.queue for message, _ in items):
+            part = [each for each, (message, _) in zip(found, items, strict=True) if message.queue == queue]
+            for place, outcome in enumerate(part):
+                if isinstance(outcome, Exception):
+                    outcomes[place] = outcome
+        return outcomes
+
+
+@killed_by("test_a_message_that_is_refused_is_told_in_its_place_and_the_others_are_stored")
 class HidesAFailure(MemoryDriver):
     """A request that was answered is a success for all."""
 

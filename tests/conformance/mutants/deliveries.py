@@ -221,6 +221,15 @@ class SleepsThroughMessages(MemoryDriver):
         return await super().receive_many(queues, limit=limit, wait=timedelta())
 
 
+@killed_by("test_one_wait_covers_several_queues")
+class HearsOneNodeOnly(MemoryDriver):
+    """Of several queues, only the first can wake it: the others are on other nodes."""
+
+    async def receive_many(self, queues, *, limit, wait):
+        got = await super().receive_many(queues, limit=limit, wait=timedelta())
+        return got or await super().receive_many(queues[:1], limit=limit, wait=wait)
+
+
 @killed_by("test_a_receive_does_not_wait_for_more_than_one_message")
 class WaitsToFillUp(MemoryDriver):
     """Returns when the limit is reached, or the wait is over."""

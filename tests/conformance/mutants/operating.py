@@ -141,6 +141,26 @@ class CancelsInWords(MemoryDriver):
         return record is not None and record.state != "leased"
 
 
+@killed_by("test_a_receive_passes_over_what_was_cancelled")
+class CancelsAndLeavesAGhost(MemoryDriver):
+    """The id keeps its place in the line: a receive that meets it comes back with less."""
+
+    async def cancel(self, queue, message_id):
+        cancelled = await super().cancel(queue, message_id)
+        if cancelled:
+            ghosts = self._shared.__dict__.setdefault("ghosts", {})
+            ghosts[queue] = ghosts.get(queue, 0) + 1
+        return cancelled
+
+    async def receive_many(self, queues, *, limit, wait):
+        ghosts = self._shared.__dict__.setdefault("ghosts", {})
+        met = next((queue for queue in queues if ghosts.get(queue)), None)
+        if met is not None:
+            ghosts[met] -= 1
+            limit -= 1
+        return await super().receive_many(queues, limit=limit, wait=wait) if limit else []
+
+
 @killed_by("test_a_delayed_message_that_is_cancelled_never_starts")
 class CancelsWhatIsReady(MemoryDriver):
     """Does not find what is delayed."""

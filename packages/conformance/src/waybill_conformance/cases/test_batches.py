@@ -100,10 +100,13 @@ async def test_a_message_that_is_refused_is_told_in_its_place_and_the_others_are
     holder = bench.message(queue, unique=UniqueKey("k", "done"))
     await bench.driver.enqueue(holder)
     messages = [bench.message(queue, unique=UniqueKey("k", "done") if number == 2 else None) for number in range(5)]
-    outcomes = await bench.driver.enqueue_batch([(each, None) for each in messages])
-    assert [isinstance(each, DuplicateJobError) for each in outcomes] == [False, False, True, False, False], outcomes
+    elsewhere = bench.message(bench.queue())  # its part is another, and the places are those of the batch
+    outcomes = await bench.driver.enqueue_batch([(each, None) for each in (elsewhere, *messages)])
+    refused = [isinstance(each, DuplicateJobError) for each in outcomes]
+    assert refused == [False, False, False, True, False, False], outcomes
     stored = [holder.id, *(each.id for each in messages if each.unique is None)]
     assert sorted(ids(await bench.drain(queue, 5))) == sorted(stored)
+    assert (await bench.take(elsewhere.queue)).message.id == elsewhere.id
 
 
 @proves("AcksBatches")

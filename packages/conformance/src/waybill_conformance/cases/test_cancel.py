@@ -26,6 +26,17 @@ async def test_a_waiting_message_that_is_cancelled_never_starts(bench: Bench) ->
 
 
 @proves("Cancels")
+async def test_a_receive_passes_over_what_was_cancelled(bench: Bench) -> None:
+    queue = bench.queue()
+    first, second, third = await bench.put(queue, 3)
+    assert await bench.driver.cancel(queue, first) is True
+    for _ in range(2):
+        got = await bench.driver.receive(queue, limit=1, wait=ZERO if bench.virtual else bench.soon)
+        assert len(got) == 1, "a receive came back empty, though a message is there"
+        assert got[0].message.id in (second, third)
+
+
+@proves("Cancels")
 async def test_a_delayed_message_that_is_cancelled_never_starts(bench: Bench) -> None:
     queue = bench.queue()
     cancelled, kept = bench.message(queue), bench.message(queue)
