@@ -43,8 +43,8 @@ def tests(session: nox.Session) -> None:
     install(session, "lint", "types", "test", "docs")
     run_lint(session)
     run_types(session)
-    # Brokers are waited for more than anything is computed.
-    session.run("pytest", "-n", "4", "--dist", "worksteal", *session.posargs)
+    # Brokers are waited for more than anything is computed; what would load the machine at once is in one group.
+    session.run("pytest", "-n", "4", "--dist", "loadgroup", *session.posargs)
 
 
 @nox.session
