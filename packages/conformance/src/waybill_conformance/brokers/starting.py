@@ -45,6 +45,7 @@ def start(kind: str | BrokerKind, *, how: How | None = None, **settings: object)
         )
     if how not in {None, "url", "container", "process"}:
         raise ValueError(f'how, or {WAY}, is "url", "container" or "process", not {how!r}')
+    kind = with_image(kind)
     tried: list[str] = []
     ways: dict[How, Callable[[BrokerKind, list[str]], Broker | None]] = {
         "url": from_url,
@@ -71,13 +72,17 @@ def named(name: str, settings: Mapping[str, object]) -> BrokerKind:
     known = [field.name for field in dataclasses.fields(KINDS[name])]
     if unknown := settings.keys() - set(known):
         raise TypeError(f"{name} has no setting {', '.join(sorted(unknown))}: it has {', '.join(known)}")
-    image = os.environ.get(variable(KINDS[name], "IMAGE"))
-    if image:
-        settings = {"image": image, **settings}
     return KINDS[name](**settings)  # type: ignore[arg-type] # each kind has fields of its own
 
 
-def variable(kind: type[BrokerKind] | BrokerKind, what: str = "URL") -> str:
+def with_image(kind: BrokerKind) -> BrokerKind:
+    """The kind with the image that the environment names, unless it has one of its own already."""
+    image = os.environ.get(variable(kind, "IMAGE"))
+    usual = {field.name: field.default for field in dataclasses.fields(kind)}["image"]
+    return dataclasses.replace(kind, image=image) if image and kind.image == usual else kind
+
+
+def variable(kind: BrokerKind, what: str = "URL") -> str:
     """Where the environment may name a server that runs already, or an image."""
     return f"WAYBILL_{kind.name.upper().replace('-', '_')}_{what}"
 
