@@ -1,7 +1,7 @@
 """FIFO queues: groups in order, also while they fail and while they wait, and what is recognised as sent before."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 NOW, SOON = timedelta(), timedelta(seconds=5)
 
@@ -50,8 +50,6 @@ async def test_an_id_is_recognised_for_minutes_also_when_its_job_is_done(connect
 
 
 async def test_a_dead_letter_that_is_sent_back_at_once_is_no_repeat(connect, message):
-    from datetime import UTC, datetime
-
     from waybill.errors import DeadReason
 
     driver = await connect(fifo=True)
@@ -104,3 +102,26 @@ async def test_a_priority_and_a_fifo_queue_exclude_each_other_and_the_claims_say
     assert hasattr(standard, "release")
     assert not hasattr(fifo, "release")
     assert not hasattr(fifo.clone(), "release")
+
+
+async def test_a_repeat_of_a_delayed_message_for_now_runs_once(connect, message):
+    driver = await connect(fifo=True)
+    await driver.enqueue_in(message("a"), timedelta(seconds=1))
+    await driver.enqueue(message("a"))
+    await driver.ack(await one(driver))
+    assert await driver.receive("q", limit=1, wait=timedelta(seconds=2)) == []
+
+
+async def test_what_another_program_sends_with_a_time_is_hidden_until_then(connect, message, aws):
+    from waybill.envelope import wrap
+
+    driver = await connect(fifo=True)
+    url = await driver.queue_url("q")
+    due = datetime.now(UTC) + timedelta(seconds=2)
+    body = wrap(message("a"), due).decode()
+    await asyncio.to_thread(
+        lambda: aws.sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId="g", MessageDeduplicationId="d")
+    )
+    delivery = await one(driver)
+    assert datetime.now(UTC) >= due
+    assert delivery.message.id == "a"

@@ -14,7 +14,8 @@ from datetime import timedelta
 from typing import Final
 
 from waybill.driver import Delivery
-from waybill.errors import WaybillError
+from waybill.envelope import format_moment
+from waybill.errors import BrokerUnavailableError, WaybillError
 from waybill.timing import ZERO, Clock
 
 from .aws import Aws
@@ -22,7 +23,7 @@ from .failures import while_calling
 from .holding import Receipt
 from .names import LATER, Place
 from .records import Record
-from .sending import EXPECTED_OUTCOMES, LONGEST_DELAY, Parcel, Sending, why_due
+from .sending import EXPECTED_OUTCOMES, LONGEST_DELAY, Parcel, Sending
 from .settling import Settling
 
 _logger: Final = logging.getLogger("waybill.sqs")
@@ -55,10 +56,15 @@ class Arrivals:
         for number, record in enumerate(records):
             message, due, attempts = record.read(place.queue)
             rest = ZERO if due is None else due - self._clock.now()
+            if rest > ZERO and due is not None and self._aws.options.fifo and place.part != LATER:
+                # Only another program sends it like this. A copy of it would be taken for a repeat of its id.
+                await self._settling.hide(url, record.handle, rest)
+                outcomes.append(BrokerUnavailableError(f"job {message.id} is not due before {format_moment(due)}"))
+                continue
             if rest > ZERO:
                 early.append((number, record, Parcel(message, due, min(rest, LONGEST_DELAY), attempts)))
             elif place.part == LATER:
-                early.append((number, record, Parcel(message, attempts=attempts, why=why_due(due))))
+                early.append((number, record, Parcel(message, attempts=attempts, why=_why(attempts))))
             else:
                 now = self._clock.monotonic() - since
                 receipt = Receipt(url, record.handle, now, now + held.total_seconds(), record.place)
@@ -94,3 +100,8 @@ class Arrivals:
         done = [record.handle for (_, record, _), error in zip(early, failed, strict=True) if error is None]
         await self._settling.delete(url, done)
         return failed
+
+
+def _why(attempts: int) -> str:
+    """On FIFO what was delayed is the same as what is sent at once with its id; a further attempt at it is not."""
+    return f"after {attempts}" if attempts else ""

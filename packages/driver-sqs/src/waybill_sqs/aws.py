@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, Literal
 
 from waybill.errors import ConfigurationError
@@ -39,8 +40,9 @@ class Aws:
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self._members: list[threading.Thread] = []
-        self._threads = ThreadPoolExecutor(THREADS, "waybill-sqs", self._enter)
-        self._pollers = ThreadPoolExecutor(POLLERS, "waybill-sqs-poll", self._enter)
+        enter = partial(_enter, self._members)
+        self._threads = ThreadPoolExecutor(THREADS, "waybill-sqs", enter)
+        self._pollers = ThreadPoolExecutor(POLLERS, "waybill-sqs-poll", enter)
         self._clients: dict[str, Any] = {}
         self._making = threading.Lock()
 
@@ -134,12 +136,8 @@ class Aws:
             if client is not self.address.client:
                 client.close()  # a call that is still under way is not disturbed
         end = self._loop.time() + patience
-        while any(each.is_alive() for each in self._members) and self._loop.time() < end:
-            await asyncio.sleep(_TICK)
-
-    def _enter(self) -> None:
-        """In a thread, when it begins."""
-        self._members.append(threading.current_thread())
+        while any(each.is_alive() for each in self._members) and self._loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(_TICK)  # a thread has no event that it sets when it has ended
 
     def _client(self, name: Service | Literal["poll"]) -> Any:
         """In a thread: the client of a service."""
@@ -167,3 +165,8 @@ class Aws:
             parameter_validation=False,  # what is asked is made here; a tenth of a call's time
         )
         return self.address.make_client(service, self.options, config)
+
+
+def _enter(members: list[threading.Thread]) -> None:
+    """In a thread, when it begins; it knows nothing of a driver that nobody closes, so that this one can go."""
+    members.append(threading.current_thread())

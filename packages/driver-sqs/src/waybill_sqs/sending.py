@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from waybill.driver import Delivery, Due
 from waybill.envelope import Message, decode
 from waybill.errors import EnqueueUnknownError, WaybillError
-from waybill.timing import ZERO, Clock, format_moment
+from waybill.timing import ZERO, Clock
 
 from .aws import Aws
 from .batches import Batches, Entry
@@ -268,11 +268,6 @@ def digest(*parts: str) -> str:
     """A name for any texts, as long as SQS takes it."""
     told = "\0".join(f"{len(each)}:{each}" for each in parts)
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def why_due(due: datetime | None) -> str:
-    """Why a copy is forwarded to a FIFO queue: it is due."""
-    return f"due {format_moment(due)}" if due else "due"
 
 
 EXPECTED_OUTCOMES: Final = (*EXPECTED, EntryError)

@@ -16,7 +16,7 @@ from waybill.timing import ZERO, Clock, format_moment
 from .aws import Aws
 from .batches import Batches, Entry
 from .failures import EXPECTED, lost_lease, while_calling, while_settling
-from .holding import Receipt, receipt_of
+from .holding import CAP, Receipt, receipt_of
 from .names import DEAD, Place
 from .places import Places
 from .records import to_attributes, to_body
@@ -118,6 +118,11 @@ class Settling:
             delivery.receipt.until = now + seconds
             outcomes.append(replace(delivery, leased_until=clock + timedelta(seconds=seconds)))
         return outcomes
+
+    async def hide(self, url: str, handle: str, rest: timedelta) -> None:
+        """Let a record come again when it is due, or as late as SQS can."""
+        seconds = min(math.ceil(rest.total_seconds()), int(CAP) - 1)
+        await self.visibilities(url, [Entry({"ReceiptHandle": handle, "VisibilityTimeout": seconds})])
 
     async def give_back(self, url: str, handles: Sequence[str]) -> None:
         """Make records visible that nobody has been given; what fails comes back when its lease ends."""
