@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import uuid
 from collections.abc import Callable, Iterator
@@ -56,6 +57,12 @@ def _version_of_rabbitmq(url: str) -> str:
     return f"RabbitMQ {told}, one node"
 
 
+def _version_of_nats(url: str) -> str:
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname or "", address.port or 4222), timeout=60) as connection:
+        return str(json.loads(connection.makefile("rb").readline().partition(b" ")[2])["version"])
+
+
 BROKERS = {
     "sqlite": Setup(("waybill", "raw_sqlite", "raw_sqlite_message", "huey")),
     "redis": Setup(
@@ -69,7 +76,10 @@ BROKERS = {
         ("waybill", "raw_rabbitmq", "taskiq_rabbitmq", "dramatiq", "dramatiq_default", "celery", "celery_default"),
         version=_version_of_rabbitmq,
     ),
-    "nats": Setup(("waybill",)),
+    "nats": Setup(
+        ("waybill", "raw_nats", "taskiq_nats"),
+        version=lambda url: f"NATS {_version_of_nats(url)}, files, default sync_interval",
+    ),
     "sqs": Setup(
         ("waybill", "raw_sqs", "celery"),
         kind="ministack",

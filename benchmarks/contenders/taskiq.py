@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from taskiq import AsyncBroker
 from taskiq.api import run_receiver_task
 from taskiq_redis import RedisStreamBroker
 
@@ -19,9 +20,7 @@ class Contender(base.Contender):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._broker = RedisStreamBroker(
-            place.url, queue_name=place.name, consumer_group_name=place.name, consumer_id="0"
-        )
+        self._broker = self.make_broker(place)
 
         @self._broker.task(task_name="nothing")
         async def nothing(payload: dict[str, Any]) -> None:
@@ -36,6 +35,9 @@ class Contender(base.Contender):
             tally.began(due)
 
         self._nothing, self._plain, self._stamp = nothing, plain, stamp
+
+    def make_broker(self, place: Place) -> AsyncBroker:
+        return RedisStreamBroker(place.url, queue_name=place.name, consumer_group_name=place.name, consumer_id="0")
 
     async def open(self) -> None:
         await self._broker.startup()

@@ -30,7 +30,7 @@ from .cancel import PAUSES
 from .diagnose import notes
 from .failures import EXPECTED, closed, while_calling, while_opening
 from .names import Names
-from .opening import Facts, check
+from .opening import COUNTS, Facts, check
 from .options import NatsOptions
 from .parcel import largest_body
 from .parts import Parts
@@ -142,7 +142,7 @@ class NatsDriver:
             delay_resolution=timedelta(milliseconds=1),
             fencing="local",
             idempotent_enqueue=self.options.dedup_window,
-            exact_attempts=True,
+            exact_attempts=self._facts is not None and self._facts.version >= COUNTS,
             ordering="fifo",
             priorities=self.options.priorities,
             unique=UniqueClaim(frozenset({"done", "start", "window"}), reported=True),

@@ -17,6 +17,8 @@ from .streams import bucket as bucket_stream, nanos
 from .topology import Topology
 
 _OLDEST: Final = (2, 9)
+COUNTS: Final = (2, 10)
+"""From this version on a server that is killed does not forget how often it has delivered something."""
 _ROUNDS: Final = 10
 
 
