@@ -108,12 +108,10 @@ class Link:
         raw = self._raw
         if raw is None or self.ended is not None:
             return
-        if raw.is_open or raw.is_closing:
-            # There is no public way to hang up on a server that stands still: a goodbye waits for its answer.
-            hang_up = raw._terminate_stream  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
-            hang_up(LostError("given up", sent=True))
-        else:
-            raw.close()
+        # There is no public way to hang up on a server that stands still: a goodbye waits for its answer, and while the
+        # connection is being opened pika stumbles over it.
+        hang_up = raw._terminate_stream  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
+        hang_up(LostError("given up", sent=True))
 
     async def close(self, patience: float) -> None:
         """Say goodbye, and hang up if that takes too long."""

@@ -115,9 +115,8 @@ async def test_state_survives_the_kill_of_the_broker(bench: Bench) -> None:
 
 @proves("recovery", power="restart", seconds=180)
 async def test_a_receive_finds_messages_after_a_restart_without_help(bench: Bench) -> None:
-    queue = bench.queue()
+    queue = await used(bench)
     waiting = await bench.begun(bench.driver.receive(queue, limit=1, wait=LONG))
-    await asyncio.sleep(1)
     await bench.harness.restart()
     [sent] = [bench.message(queue)]
     await again(bench, bench.driver.enqueue, sent)
@@ -130,10 +129,9 @@ async def test_a_receive_finds_messages_after_a_restart_without_help(bench: Benc
 
 @proves("recovery", "durability", power="restart", seconds=180)
 async def test_a_delivery_held_over_a_restart_is_settled_or_comes_back(bench: Bench) -> None:
-    queue = bench.queue()
+    queue = await used(bench)
     await bench.put(queue, 5)
     held = await bench.receive(queue, limit=5)
-    await asyncio.sleep(1)
     await bench.harness.restart()
     lost = [each.message.id for each in held if not await settled(bench, each)]
     bench.driver = await again(bench, bench.open)
