@@ -60,7 +60,7 @@ async def survive(
     environment = {**os.environ, "CRASH_URL": url, "CRASH_QUEUE": queue, "CRASH_LEDGER": str(ledger.path)}
     driver = await asyncio.to_thread(open_driver, url)  # it reads files
     await driver.open()
-    events.repeats_are_safe = driver.capabilities.idempotent_enqueue is not None
+    events.repeats_are_safe = bool(driver.capabilities.idempotent_enqueue)
     events.exact_attempts = driver.capabilities.exact_attempts
     try:
         async with JobService(url) as service, crew_of(workers, environment) as crew:

@@ -35,7 +35,7 @@ class Events:
     outages: list[tuple[float, float]] = field(default_factory=list)
     """From just before each kill of the server until it served again."""
     repeats_are_safe: bool = True
-    """Whether the driver stores nothing when an id is sent again."""
+    """Whether the driver stores nothing when an id is sent again, not even when its job is done."""
     exact_attempts: bool = True
 
 
