@@ -231,5 +231,6 @@ def _detail(error: Exception) -> str:
 
 
 def _tell(asked: str, where: str, fault: _Fault, error: Exception, happened: str) -> str:
+    end = "" if fault.cure.endswith("?") else "."
     cure = f". {fault.cure}" if fault.cure else ""
-    return f"cannot {asked} {where}: {fault.fact} ({_detail(error).rstrip('.')}). {happened}{cure}."
+    return f"cannot {asked} {where}: {fault.fact} ({_detail(error).rstrip('.')}). {happened}{cure}{end}"
