@@ -139,6 +139,28 @@ async def test_durability_is_what_the_server_keeps(serve, options, durability):
     await driver.close()
 
 
+async def test_wait_fsync_is_kept_or_refused_whatever_the_server_is_set_to(serve, prefix, message):
+    server = await serve(fsync="everysec")
+    driver = RedisDriver(server.direct_url, prefix=prefix, wait_fsync=True)
+    async with Redis.from_url(server.direct_url) as client:
+        version = (await client.info("server"))["redis_version"]
+    if tuple(map(int, version.split(".")[:2])) < (7, 2):
+        with pytest.raises(ConfigurationError, match=r"Redis 7\.2 or newer"):
+            await driver.open()
+        return
+    await driver.open()
+    assert driver.capabilities.durability == "host-fsync"
+    assert any("wait_fsync" in note.fact for note in await driver.diagnose())
+    sent = await asyncio.gather(*(driver.enqueue(message(f"j{number}")) for number in range(200)))
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.revive)
+    again = RedisDriver(server.direct_url, prefix=prefix)
+    await again.open()
+    assert sorted(ids(await again.receive("q", limit=1000, wait=NOW))) == sorted(sent)
+    await driver.close()
+    await again.close()
+
+
 async def test_a_unix_socket_is_used(serve, message):
     with tempfile.TemporaryDirectory() as folder:
         await serve("--unixsocket", f"{folder}/redis.sock")

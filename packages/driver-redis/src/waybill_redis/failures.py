@@ -183,5 +183,5 @@ def _detail(error: Exception) -> str:
 
 
 def _tell(asked: str, where: str, fault: _Fault, error: Exception, happened: str) -> str:
-    cure = f". {fault.cure}" if fault.cure else ""
-    return f"cannot {asked} {where}: {fault.fact} ({_detail(error).rstrip('.')}). {happened}{cure}."
+    told = f"cannot {asked} {where}: {fault.fact} ({_detail(error).rstrip('.')}). {happened}."
+    return f"{told} {fault.cure}{'' if fault.cure.endswith('?') else '.'}" if fault.cure else told
