@@ -27,6 +27,7 @@ SERVERS = {
     "redis://localhost:6379/0": "redis",
     "amqp://guest:guest@localhost:5672/": "rabbitmq",
     "nats://localhost:4222": "nats",
+    "sqs://eu-central-1": "ministack",
 }
 
 
