@@ -31,6 +31,24 @@ def collect_garbage():
     gc.freeze()
 
 
+ONE_AT_A_TIME = ("tests/crash/", "test_a_kept_report_is", "test_nothing_is_refuted_on")
+"""What has a crew of processes of its own: several at once would starve each other and everything else."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The longest first, as one process of pytest-xdist does all of a kind; everything else goes where there is room."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return next((each for each in ONE_AT_A_TIME if each in nodeid), nodeid)
+
+    return Scheduling(config, log)
+
+
 @pytest.fixture(scope="session")
 def blockbuster():
     """Raises BlockingError where a package of ours blocks the event loop; tests themselves may."""

@@ -178,7 +178,8 @@ class HoldingDriver(LinkedDriver):
         self._shared.lease = timedelta(days=36_500)  # nothing but the connection ends one
 
     async def call(self, name, verb, *args, **kwargs):
-        self._store  # noqa: B018 - raises if it is closed
+        if name != "open":
+            self._store  # noqa: B018 - raises if it is closed
         if self not in self.link.connections:
             self.link.connections.append(self)
         if name in ("ack", "nack", "release", "extend", "bury") and args[0].receipt not in self.held:

@@ -18,7 +18,6 @@ DRIVERS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
 SECOND = {name: how for name, how in DRIVERS.items() if how["scheme"] in {"redis", "amqp", "nats"}}
 
 
-@pytest.mark.xdist_group("suite")
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("driver", SECOND)
 def test_nothing_is_refuted_on_another_generation(driver, tmp_path, monkeypatch):

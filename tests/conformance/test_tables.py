@@ -42,7 +42,6 @@ def test_every_driver_of_the_repository_is_proven():
     assert {path.name.removeprefix("driver-") for path in ROOT.glob("packages/driver-*")} == set(READMES)
 
 
-@pytest.mark.xdist_group("suite")
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_kept_report_is_what_a_fresh_run_proves(driver, tmp_path):
