@@ -93,3 +93,11 @@ async def test_a_job_without_a_key_costs_the_table_nothing(connect, faulty, mess
     [delivery] = await driver.receive("q", limit=1, wait=SOON)
     await driver.ack(delivery)
     assert not {"PutItem", "UpdateItem", "DeleteItem", "GetItem", "Query"} & set(faulty.calls)
+
+
+async def test_of_a_batch_that_wants_one_key_the_first_message_gets_it(connect, message):
+    driver = await connect(table=TABLE)
+    for number in range(5):
+        key = UniqueKey(f"k{number}", "done")
+        outcomes = await driver.enqueue_batch([(message(unique=key), None) for _ in range(8)])
+        assert [isinstance(each, str) for each in outcomes] == [True] + [False] * 7

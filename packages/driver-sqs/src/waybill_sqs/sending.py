@@ -100,17 +100,30 @@ class Sending:
 
     async def _with_keys(self, parcels: Sequence[Parcel]) -> list[Any]:
         """Take the keys, store what has got its own, and let go those of what was not stored."""
-        taken = await asyncio.gather(*map(self._take, parcels), return_exceptions=True)
-        got = [number for number, each in enumerate(taken) if not isinstance(each, BaseException)]
-        outcomes: list[Any] = list(taken)
+        taken: list[Any] = [False] * len(parcels)
+        lines: dict[tuple[str, str], list[int]] = {}
+        for number, each in enumerate(parcels):
+            if each.message.unique is not None:
+                lines.setdefault((each.message.queue, each.message.unique.key), []).append(number)
+
+        async def take(numbers: Sequence[int]) -> None:
+            for number in numbers:  # of those that want the same key the first one gets it
+                taken[number] = await self._take(parcels[number])
+
+        await asyncio.gather(*map(take, lines.values()))
+        got = [number for number, each in enumerate(taken) if not isinstance(each, Exception)]
+        outcomes = list(taken)
         for number, outcome in zip(got, await self._store([parcels[each] for each in got]), strict=True):
             outcomes[number] = outcome
         await asyncio.gather(*(self._decide(parcels[each], outcomes[each]) for each in got if taken[each] is True))
         return outcomes
 
-    async def _take(self, parcel: Parcel) -> bool:
+    async def _take(self, parcel: Parcel) -> bool | Exception:
         assert self.keys is not None
-        return parcel.message.unique is not None and await self.keys.take(parcel.message)
+        try:
+            return await self.keys.take(parcel.message)
+        except Exception as error:
+            return error
 
     async def _decide(self, parcel: Parcel, outcome: Any) -> None:
         assert self.keys is not None
