@@ -1,4 +1,7 @@
-"""NATS: whatever is killed meanwhile, the server too, what was accepted is found again, and what ran twice has a cause."""
+"""NATS: whatever is killed meanwhile, the server too, what was accepted is found again, and what ran twice has a cause.
+
+On 2.10, as 2.9 may leave messages lying in a consumer after its pulls were killed: the driver's README tells more.
+"""
 
 import uuid
 
@@ -11,7 +14,7 @@ from .chaos import survive
 
 @pytest.fixture
 def broker():
-    with broker_or_skip("nats") as broker:
+    with broker_or_skip("nats", suite="trixie") as broker:
         yield broker
 
 
