@@ -31,7 +31,7 @@ def collect_garbage():
     gc.freeze()
 
 
-ONE_AT_A_TIME = ("tests/crash/", "test_a_kept_report_is", "test_nothing_is_refuted_on")
+ONE_AT_A_TIME = {"tests/crash/": "crash", "test_a_kept_report_is": "suite", "test_nothing_is_refuted_on": "suite"}
 """What has a crew of processes of its own: several at once would starve each other and everything else."""
 
 
@@ -44,7 +44,7 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return next((each for each in ONE_AT_A_TIME if each in nodeid), nodeid)
+            return next((kind for part, kind in ONE_AT_A_TIME.items() if part in nodeid), nodeid)
 
     return Scheduling(config, log)
 

@@ -42,6 +42,7 @@ async def survive(
     pause: float = 0.3,
     delayed: float = 0.0,
     kill_server: Callable[[], object] | None = None,
+    remembers: bool = True,
 ) -> Ledger:
     """Send jobs, kill workers, and see that nothing is lost or early and that every repeat has a cause.
 
@@ -54,6 +55,7 @@ async def survive(
         pause: seconds between kills.
         delayed: the share of the jobs that are sent with a delay of up to 5 seconds.
         kill_server: kills the server and returns when it serves again; called once, half-way, in a thread.
+        remembers: whether a server that is killed still knows the attempts that it counted last.
     """
     queue = f"chaos-{uuid.uuid4().hex[:8]}"
     ledger, events = Ledger(folder / "ledger"), Events()
@@ -61,7 +63,7 @@ async def survive(
     driver = await asyncio.to_thread(open_driver, url)  # it reads files
     await driver.open()
     events.repeats_are_safe = bool(driver.capabilities.idempotent_enqueue)
-    events.exact_attempts = driver.capabilities.exact_attempts
+    events.exact_attempts = remembers and driver.capabilities.exact_attempts
     try:
         async with JobService(url) as service, crew_of(workers, environment) as crew:
             feeding = asyncio.create_task(feed(service, queue, jobs, kills * pause, delayed, events))

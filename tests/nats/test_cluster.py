@@ -82,7 +82,6 @@ async def test_the_death_of_the_leader_loses_nothing_and_repeats_by_id_double_no
     going = False
     await asyncio.gather(*tasks)
     assert blocked_until < end, "no job was taken within 30 s of the leader's death"
-    assert repeated, "the leader died unnoticed"
     found = {}
     while len(found) < len(accepted):
         try:

@@ -34,7 +34,8 @@ async def test_a_killed_producer_leaves_every_accepted_job_and_no_half_batch(con
     accepted = int((await lines(producer, 20))[-1])
     await asyncio.sleep(delay)
     producer.kill()
-    rest = producer.communicate()[0].split()
+    rest = producer.stdout.read().split()  # communicate() would miss what was read ahead
+    producer.wait()
     accepted = int(rest[-1]) if rest else accepted
     driver = await connect()
     got = await driver.receive("q", limit=100_000, wait=NOW)
