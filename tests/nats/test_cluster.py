@@ -82,6 +82,9 @@ async def test_the_death_of_the_leader_loses_nothing_and_repeats_by_id_double_no
     going = False
     await asyncio.gather(*tasks)
     assert blocked_until < end, "no job was taken within 30 s of the leader's death"
+    survivor = next(each for each in cluster if each.name != leader)
+    async with client(survivor.url) as (_, api):
+        assert (await api(f"STREAM.INFO.{namespace}_q"))["cluster"]["leader"] != leader, "the leader lives"
     found = {}
     while len(found) < len(accepted):
         try:
