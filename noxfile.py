@@ -44,7 +44,8 @@ def tests(session: nox.Session) -> None:
     run_lint(session)
     run_types(session)
     # Brokers are waited for more than anything is computed; tests/conftest.py keeps apart what would load the machine.
-    session.run("pytest", "-n", "4", "--dist", "load", *session.posargs)
+    busy = {"WAYBILL_CONFORMANCE_PATIENCE": "3"}
+    session.run("pytest", "-n", "3", "--dist", "load", *session.posargs, env=busy)
 
 
 @nox.session

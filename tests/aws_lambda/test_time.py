@@ -11,8 +11,8 @@ from waybill.timing import parse_duration
 from waybill_sqs.aws_lambda.deadline import Deadline
 
 LONG = 30  # seconds that no test waits for
-LEFT = 1300  # milliseconds, of which a second is kept, so that a busy machine does not matter
-MARGIN = "1s"
+LEFT = 5300  # milliseconds, of which 5 s are kept, so that a busy machine does not matter
+MARGIN = "5s"
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_what_does_not_end_in_time_is_given_back(bootstrap, record, context, fai
     batch = [record({"jobName": name}, "m1"), record({"jobName": "quick"}, "m2")]
     answer, seconds = timed(handler, {"Records": batch}, context(LEFT))
     assert failures(answer) == ["m1"]
-    assert 0.3 < seconds < 1.3
+    assert 0.3 < seconds < LEFT / 1000
     assert not told  # it spends no attempt
 
 
@@ -89,7 +89,7 @@ def test_a_handler_that_blocks_the_loop_does_not_keep_lambda_waiting(
     answer, seconds = timed(handler, {"Records": batch}, context(LEFT))
     assert "m1" not in failures(answer)
     assert "m2" in failures(answer)
-    assert seconds < 1.3
+    assert seconds < LEFT / 1000
     assert "over.wait(LONG)" in caplog.text
 
 
@@ -190,7 +190,7 @@ def test_a_direct_job_that_does_not_end_in_time_is_an_error(bootstrap, context, 
     begun = time.monotonic()
     with pytest.raises(JobError, match=r"(?i)function's time was over"):
         handler({"jobName": name}, context(LEFT))
-    assert 0.3 < time.monotonic() - begun < 1.3
+    assert 0.3 < time.monotonic() - begun < LEFT / 1000
 
 
 @pytest.mark.blocks_the_loop
@@ -198,7 +198,7 @@ def test_a_direct_job_that_blocks_the_loop_is_an_error_in_time(bootstrap, contex
     begun = time.monotonic()
     with pytest.raises(JobError, match="blocks its event loop"):
         bootstrap(lasting["blocking"], margin=MARGIN)({"jobName": "blocking"}, context(LEFT))
-    assert time.monotonic() - begun < 1.3
+    assert time.monotonic() - begun < LEFT / 1000
 
 
 def test_the_next_event_is_handled_beside_what_ignored_its_cancellation(

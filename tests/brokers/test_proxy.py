@@ -90,7 +90,7 @@ def test_the_kth_message_is_not_forwarded_and_its_connection_is_reset(proxy, ech
     client.sendall(b"lost")
     with pytest.raises(ConnectionResetError):
         client.recv(1)
-    assert fuse.wait(1)
+    assert fuse.wait(10)
     assert echo.heard() == b"abc"
     assert say(bystander, b"d") == b"d"
 
@@ -140,24 +140,24 @@ def test_a_cut_before_the_next_message_is_the_soonest(proxy, messages):
 def test_a_delay_holds_back_one_way_only(proxy, echo, connect, say):
     client = connect(proxy.address)
     say(client, b"a")
-    proxy.down.delay = timedelta(seconds=0.3)
+    proxy.down.delay = timedelta(seconds=3)
     began = time.monotonic()
     client.sendall(b"b")
     eventually(lambda: echo.heard() == b"ab")
-    assert time.monotonic() - began < 0.25
+    assert time.monotonic() - began < 3
     assert client.recv(1) == b"b"
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 3
 
 
 def test_delayed_messages_arrive_in_order_and_do_not_wait_for_each_other(proxy, echo, connect):
     client = connect(proxy.address)
-    proxy.up.delay = timedelta(seconds=0.3)
+    proxy.up.delay = timedelta(seconds=1)
     began = time.monotonic()
     for number in range(10):
         client.sendall(b"%d" % number)
         time.sleep(0.01)
     assert read_all(client, 10) == b"0123456789"
-    assert 0.3 <= time.monotonic() - began < 1.5
+    assert 1 <= time.monotonic() - began < 9
 
 
 def test_a_rate_limits_the_throughput(proxy, connect):
@@ -257,7 +257,7 @@ def test_healing_undoes_everything(proxy, connect, say):
     proxy.heal()
     began = time.monotonic()
     assert say(connect(proxy.address), bytes(1000)) == bytes(1000)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
     assert not fuse.fired
 
 

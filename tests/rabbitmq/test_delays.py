@@ -104,7 +104,7 @@ async def test_delayed_jobs_of_a_deleted_queue_hold_up_no_others(shared, driver,
     for _ in range(5):
         await driver.enqueue_in(message(queue="there"), timedelta(milliseconds=400))
     await take(driver, 5, queue="there")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 9
     notes = [note for note in await driver.diagnose() if "60 delayed jobs" in note.fact]
     assert [note.level for note in notes] == ["warning"]
     await by_hand(shared, lambda channel: channel.queue_purge(driver._server.names.unroutable))

@@ -256,8 +256,9 @@ async def test_a_single_active_consumer_is_one_at_a_time(connect, message):
     await asyncio.sleep(0.3)
     await first.enqueue(message())
     await first.enqueue(message())
-    done, left = await asyncio.wait(waiting, timeout=0.5)
+    done, left = await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     assert len(done) == 1
+    assert (await asyncio.wait(left, timeout=0.5))[0] == set()
     await (first if waiting[0] in done else second).close()
     await asyncio.wait(left, timeout=10)
     assert [len(each.result()) for each in left] == [1]

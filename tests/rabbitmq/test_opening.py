@@ -30,7 +30,7 @@ async def refused(url, **options):
     begun = time.monotonic()
     with pytest.raises((ConfigurationError, BrokerUnavailableError)) as error:
         await driver.open()
-    assert time.monotonic() - begun < 12
+    assert time.monotonic() - begun < 20
     told = f"{error.value!r} {error.value} {driver!r} {error.value.__cause__}"
     assert SECRET not in told
     assert ENCODED not in told
@@ -72,7 +72,7 @@ async def test_a_server_that_says_nothing_is_given_up_in_time():
         begun = time.monotonic()
         error = await refused(f"amqp://guest:guest@127.0.0.1:{silent.getsockname()[1]}/", timeout="500ms")
         assert isinstance(error, BrokerUnavailableError)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 9
 
 
 async def test_the_next_host_is_asked_when_one_does_not_answer(shared, connect, message):
@@ -141,7 +141,7 @@ async def test_closing_ends_in_time_although_the_server_stands_still(shared, con
     try:
         begun = time.monotonic()
         await driver.close()
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < 20
     finally:
         shared.resume()
     with pytest.raises(DriverClosedError):

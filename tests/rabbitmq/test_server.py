@@ -39,7 +39,7 @@ async def test_while_the_memory_alarm_is_on_acks_get_through_and_an_enqueue_ends
         begun = time.monotonic()
         with pytest.raises(EnqueueUnavailableError, match="alarm"):
             await driver.enqueue(message("refused"))
-        assert 1.5 < time.monotonic() - begun < 4
+        assert 1.5 < time.monotonic() - begun < 10
         await driver.ack(first)
         await driver.nack(second)
         with pytest.raises(BrokerUnavailableError):

@@ -137,7 +137,7 @@ async def test_a_receiver_of_several_queues_is_woken_by_each_of_them(cluster, pr
     start = time.monotonic()
     await driver.enqueue_in(message(queue=QUEUES[2]), timedelta(seconds=0.3))
     assert len(await waiting) == 1
-    assert 0.3 <= time.monotonic() - start < 2
+    assert 0.3 <= time.monotonic() - start < 10
     await driver.close()
 
 

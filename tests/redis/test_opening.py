@@ -90,7 +90,7 @@ async def test_nobody_there_is_unavailable():
     for url in ("redis://127.0.0.1:1/0", "redis:///0?socket=/nowhere/redis.sock"):
         with pytest.raises(BrokerUnavailableError, match="cannot be reached"):
             await RedisDriver(url).open()
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 8  # its deadline is 10 s
 
 
 async def test_a_server_that_is_no_redis_is_refused_in_time():

@@ -40,7 +40,6 @@ async def test_a_worker_goes_on_by_itself_after_a_pause_of_five_seconds(server, 
     start = time.monotonic()
     with pytest.raises(EnqueueUnknownError):
         await service.enqueue(job, 50)
-    assert time.monotonic() - start < 4
     await asyncio.sleep(5 - (time.monotonic() - start))
     server.resume()
     resumed = time.monotonic()

@@ -18,12 +18,12 @@ async def test_256_calls_at_once_are_26_requests(connect, faulty, message):
 
 
 async def test_a_lone_call_leaves_at_once(driver, message):
-    loop = asyncio.get_running_loop()
-    await driver.enqueue(message())
-    start = loop.time()
-    for _ in range(10):
+    loop, took = asyncio.get_running_loop(), list[float]()
+    for _ in range(20):
+        start = loop.time()
         await driver.enqueue(message())
-    assert loop.time() - start < 1
+        took.append(loop.time() - start)
+    assert min(took) < 0.05  # a wait for company would be in each of them
 
 
 async def test_a_thousand_jobs_travel_ten_to_a_request_there_and_back(connect, faulty, message):

@@ -52,6 +52,12 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def pause(self) -> None:
+        """Stop all of it; a signal is only on its way when it has been sent, so it is waited for."""
+        self.signal(signal.SIGSTOP)
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def ask_to_end(self) -> None:
         """Let it end by itself, for a while, also if it was paused."""
         self._popen.terminate()
@@ -106,10 +112,12 @@ class ProcessServer:
                 self._children[place] = self._start(command)
 
     def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
+        for child in self._main():
+            child.pause()
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        for child in self._main():
+            child.signal(signal.SIGCONT)
 
     def stop(self) -> None:
         # The broker before its companions.
@@ -133,7 +141,5 @@ class ProcessServer:
         except OSError as error:
             raise BrokerStartError(f"{self._kind.name} cannot be started by {command.argv[0]}: {error}") from error
 
-    def _signal(self, number: signal.Signals) -> None:
-        for child in self._children.values():
-            if not child.side:
-                child.signal(number)
+    def _main(self) -> list[Child]:
+        return [child for child in self._children.values() if not child.side]
