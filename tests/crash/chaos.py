@@ -66,15 +66,15 @@ async def survive(
     events.exact_attempts = remembers and driver.capabilities.exact_attempts
     try:
         async with JobService(url) as service, crew_of(workers, environment) as crew:
-            feeding = asyncio.create_task(feed(service, queue, jobs, kills * pause, delayed, events))
-            for number in range(kills):
-                await asyncio.sleep(pause)
-                if kill_server is not None and number == kills // 2:
-                    gone = time.time()
-                    await asyncio.to_thread(kill_server)
-                    events.outages.append((gone, time.time()))
-                events.killed.add(await crew.replace_one(ledger))
-            await feeding
+            async with asyncio.TaskGroup() as feeding:
+                feeding.create_task(feed(service, queue, jobs, kills * pause, delayed, events))
+                for number in range(kills):
+                    await asyncio.sleep(pause)
+                    if kill_server is not None and number == kills // 2:
+                        gone = time.time()
+                        await asyncio.to_thread(kill_server)
+                        events.outages.append((gone, time.time()))
+                    events.killed.add(await crew.replace_one(ledger))
             crew.revive()
             await until_all_is_done(driver, queue, ledger, events)
         if isinstance(driver, ReadsDeadLetters):

@@ -53,9 +53,9 @@ class Ledger:
         if self.path.exists():
             with self.path.open("rb") as file:
                 file.seek(self._read)
-                lines = file.read()
-            self._read += len(lines)
-            for line in lines.decode().splitlines():
+                whole, end, _ = file.read().rpartition(b"\n")  # the last line may still be on its way
+            self._read += len(whole + end)
+            for line in whole.decode().splitlines():
                 what, job_id, attempt, pid, at = line.split()
                 if what == "start":
                     run = Run(int(attempt), int(pid), float(at))

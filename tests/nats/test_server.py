@@ -12,6 +12,7 @@ from waybill import open_driver
 from waybill.errors import (
     BrokerUnavailableError,
     ConfigurationError,
+    DriverClosedError,
     EnqueueError,
     EnqueueRejectedError,
     EnqueueUnknownError,
@@ -363,3 +364,17 @@ async def test_doctor_tells_of_one_replica_of_old_servers_and_of_what_it_cannot_
 def test_the_servers_of_the_tests_are_of_two_ages(program, newest):
     told = [subprocess.run([each, "--version"], capture_output=True, text=True).stdout for each in (program, newest)]
     assert told[0] != told[1]
+
+
+# -- closing --------------------------------------------------------------------------------------------------
+
+
+async def test_a_receive_that_is_still_making_its_queue_ends_as_closed(connect, shared):
+    for steps in range(25):
+        driver = await connect(shared.url)
+        receiving = asyncio.create_task(driver.receive(f"new-{steps}", limit=1, wait=timedelta(seconds=20)))
+        for _ in range(steps * 2):
+            await asyncio.sleep(0)
+        await driver.close()
+        with pytest.raises(DriverClosedError):
+            await receiving

@@ -26,6 +26,8 @@ class Result:
     detail: str = ""
     """Why it did not run, what broke, or the reason of a gap."""
     seconds: float = 0.0
+    stood_still: float | None = None
+    """Seconds that the machine stood still when it failed, after which it was carried out again."""
 
 
 @dataclass

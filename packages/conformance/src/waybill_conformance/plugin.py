@@ -254,4 +254,5 @@ def _result(report: pytest.TestReport, record: dict[str, Any]) -> Result:
         tuple(record["levels"]),
         detail,
         report.duration,
+        record.get("stood_still"),
     )

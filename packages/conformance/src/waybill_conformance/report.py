@@ -53,6 +53,7 @@ def as_json(
             }
             for row in ledger
         },
+        "repeated": {each.case: each.stood_still for each in results.values() if each.stood_still is not None},
         "gaps": {each.case: each.detail for each in results.values() if each.outcome == "gap"},
         "failures": {each.case: each.detail for each in results.values() if each.outcome in ("failed", "healed")},
     }
@@ -75,4 +76,10 @@ def as_text(claims: Summary, ledger: Sequence[Row], results: Mapping[str, Result
     console.print(table)
     counts = Counter(each.outcome for each in results.values())
     console.print(", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items())))
+    repeated = {each.case: each.stood_still for each in results.values() if each.stood_still is not None}
+    if repeated:
+        console.print(
+            f"{len(repeated)} carried out again, as this machine stood still for up to {max(repeated.values()):.1f} s "
+            f"meanwhile: {', '.join(sorted(repeated))}"
+        )
     return out.getvalue()

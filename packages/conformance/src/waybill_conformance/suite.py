@@ -11,11 +11,16 @@ from .bench import Bench
 from .case import Case
 from .claims import Claims
 from .harness import Harness, powers
-from .running import run
+from .pulse import Pulse
+from .running import HangError, run
 
 SUITE: Final = pytest.StashKey["Suite"]()
 OPENING: Final = 180.0
 """Seconds in which a broker may be installed and started, and a first driver opened; times the patience."""
+
+
+ATTEMPTS: Final = 3
+"""How often a case is carried out at most that fails while the machine stands still."""
 
 
 class NotConcernedError(Skipped):
@@ -53,6 +58,9 @@ class Suite:
     def run(self, case: Case, properties: list[tuple[str, Any]]) -> None:
         """Carry out a case, and append what the ledger needs to know to *properties*.
 
+        One that fails while the machine stood still is carried out again, as its moments were not the driver's; the
+        ledger tells.
+
         Raises:
             NotConcernedError: the driver does not claim what it is about.
             AssertionError: the sentence does not hold.
@@ -64,15 +72,29 @@ class Suite:
         if reason is not None:
             record["reason"] = reason
             raise NotConcernedError(reason)
-        bench = Bench(self._harness_for(case), self.claims)
-        try:
-            run(lambda: _carry_out(case, bench), seconds=case.seconds, what=f"“{case.sentence}”")
-        finally:
-            record["levels"] = bench.levels
+        for left in reversed(range(ATTEMPTS)):
+            bench, pulse = Bench(self._harness_for(case), self.claims), Pulse()
+            try:
+                with pulse:
+                    _prove(case, bench)
+                return
+            except HangError:
+                raise
+            except (Exception, pytest.fail.Exception):
+                if not left or bench.virtual or not pulse.irregular:
+                    raise
+                record["stood_still"] = max(pulse.stood_still, record.get("stood_still", 0.0))
+            finally:
+                record["levels"] = bench.levels
 
     def close(self) -> None:
         for harness in filter(None, (self.harness, self._own)):
             run(harness.close, seconds=OPENING * harness.patience, what="closing the harness")
+
+
+def _prove(case: Case, bench: Bench) -> None:
+    __tracebackhide__ = True
+    run(lambda: _carry_out(case, bench), seconds=case.seconds, what=f"“{case.sentence}”")
 
 
 async def _survey(harness: Harness, more: frozenset[str]) -> Claims:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from waybill.errors import ConfigurationError
 
-from .failures import CONSUMER_MISSING, IN_USE, STREAM_MISSING, RefusedError
+from .failures import CONSUMER_MISSING, IN_USE, STREAM_MISSING, RefusedError, closed
 from .names import LATER, Names
 from .server import Server
 from .streams import SCHEDULES, consumers, drift, letters_stream, loses, queue_stream
@@ -129,7 +129,12 @@ class Topology:
             future.add_done_callback(lambda done: _settle(known, name, done))
         else:
             work.close()
-        return await asyncio.shield(future)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if future.cancelled() and self._server.closing:  # the work was ended, and not this call
+                raise closed() from None
+            raise
 
     async def _find_stream(self, queue: str) -> Queue:
         server, names = self._server, self._names
