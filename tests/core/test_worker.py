@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections import Counter
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
@@ -352,6 +353,27 @@ def test_the_memory_of_this_process_is_known():
 
 
 # -- a broker that goes and comes back ----------------------------------------------------------------------
+
+
+async def test_a_hundred_workers_that_lost_their_broker_do_not_ask_it_together(clock, wrapped):
+    asked, first = [], clock.monotonic()
+
+    async def away(name, *args):
+        if name == "receive":
+            asked.append(clock.monotonic() - first)
+            raise BrokerUnavailableError("away")
+
+    async with AsyncExitStack() as stack:
+        for _ in range(100):
+            service = await stack.enter_async_context(JobService(wrapped(MemoryDriver(clock=clock), before=away)))
+            await stack.enter_async_context(Worker(service))
+        for _ in range(300):
+            clock.advance(timedelta(seconds=0.1))
+            for _ in range(5):
+                await asyncio.sleep(0)
+    later = Counter(int(at * 10) for at in asked if at > 5)
+    assert 50 < sum(later.values()) / 25 < 150, "each asks about once a second"
+    assert max(later.values()) < 40, "in no tenth of a second do they come in a crowd"
 
 
 async def test_receiving_goes_on_after_the_broker_was_away(driver, wrapped, clock, until, caplog):
