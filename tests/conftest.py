@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
+from .standstill import Standstill
+
 SOURCES = (path.parent.name for path in Path(__file__).parents[1].glob("packages/*/src/*/py.typed"))
 PACKAGES = sorted(name for name in SOURCES if importlib.util.find_spec(name))  # those that are installed
 GRACE = 1.0  # seconds a thread has to end after its owner was closed
@@ -19,6 +21,10 @@ GRACE = 1.0  # seconds a thread has to end after its owner was closed
 # A shell starts what it sends to the background with SIGINT ignored, and children inherit that; Ctrl-C is tested here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Standstill())
 
 
 def pytest_collection_finish() -> None:

@@ -27,10 +27,12 @@ FAULTS = {
 def run(tmp_path, body, marker=""):
     source = "import asyncio, pytest, socket, threading, time\nasync def fail():\n    raise ValueError\n"
     source += f"{marker}\nasync def test_planted():\n" + textwrap.indent(body, "    ")
-    (tmp_path / "test_planted.py").write_text(source)
-    (tmp_path / "conftest.py").write_text(
-        (ROOT / "tests/conftest.py").read_text().replace("Path(__file__).parents[1]", f"Path({str(ROOT)!r})")
-    )
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    (tests / "test_planted.py").write_text(source)
+    for name in ("conftest.py", "standstill.py"):
+        guard = (ROOT / "tests" / name).read_text().replace("Path(__file__).parents[1]", f"Path({str(ROOT)!r})")
+        (tests / name).write_text(guard)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}"]
     return subprocess.run(
         [*command, "-p", "no:cacheprovider", str(tmp_path)], capture_output=True, text=True, timeout=50
@@ -54,3 +56,31 @@ def test_a_clean_test_passes(tmp_path):
 def test_a_test_may_say_that_it_blocks(tmp_path):
     result = run(tmp_path, BLOCKING, "@pytest.mark.blocks_the_loop")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+STANDS_STILL = """
+import os, subprocess
+from pathlib import Path
+runs = Path(__file__).with_name("runs")
+runs.write_text(runs.read_text() + "." if runs.exists() else ".")
+subprocess.Popen(["/bin/sh", "-c", 'kill -STOP "$1"; sleep 0.4; kill -CONT "$1"', "x", str(os.getpid())]).wait()
+assert len(runs.read_text()) == {passes}, "planted"
+"""
+
+
+def test_a_test_that_failed_while_the_machine_stood_still_runs_once_more_and_that_is_told(tmp_path):
+    result = run(tmp_path, STANDS_STILL.format(passes=2))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "RAN TWICE: tests/test_planted.py::test_planted: the machine stood still for 0." in result.stdout
+    assert "planted" in result.stdout.partition("RAN TWICE")[2]
+
+
+def test_it_does_not_run_until_it_passes(tmp_path):
+    result = run(tmp_path, STANDS_STILL.format(passes=3))
+    assert result.returncode == 1, result.stdout + result.stderr
+
+
+def test_a_test_that_fails_while_the_machine_keeps_time_runs_once(tmp_path):
+    result = run(tmp_path, STANDS_STILL.replace("sleep 0.4; ", "").format(passes=2))
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert (tmp_path / "tests/runs").read_text() == "."

@@ -30,6 +30,7 @@ class FileHarness(SqliteHarness):
     """Opens a broken SQLite driver on a file that honest processes share."""
 
     kind = SqliteDriver
+    patience = 1.0  # a mutant that hangs is waited for
 
     async def open(self, **options):
         honest = await super().open(**options)

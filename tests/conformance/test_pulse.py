@@ -95,7 +95,7 @@ def test_where_time_is_virtual_nothing_is_carried_out_again(failing):
 
 
 def test_on_a_steady_machine_nothing_is_carried_out_again(failing, monkeypatch):
-    monkeypatch.setattr("waybill_conformance.pulse._IRREGULAR", 1e9)  # this one may be busy
+    monkeypatch.setattr("waybill_conformance.pulse.IRREGULAR", 1e9)  # this one may be busy
     make, runs = failing
     told, error = carried_out(make(99, still=False), RealTime())
     assert str(error) == "too late"

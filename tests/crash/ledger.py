@@ -106,7 +106,8 @@ class Ledger:
             for gone, back in events.outages
         )
         assert earlier.pid in events.killed or over_an_outage or stored_twice, (
-            f"{job_id} ran again though neither its worker nor the server was killed: {earlier}, {later}"
+            f"{job_id} ran again though neither its worker nor the server was killed: {earlier}, {later}; it was due at "
+            f"{events.due.get(job_id)}, and the server was away in {events.outages}"
         )
         forgot = over_an_outage and not events.exact_attempts
         assert later.attempt > earlier.attempt or stored_twice or forgot, (

@@ -10,7 +10,7 @@ _BEAT: Final = 0.02
 """Seconds between two beats."""
 _SKIPPED: Final = 0.05
 """Seconds of silence that are no chance; a busy interpreter makes a beat late by less."""
-_IRREGULAR: Final = 0.1
+IRREGULAR: Final = 0.1
 """Seconds that a case about moments does not bear: they wait for tenths of a second."""
 
 
@@ -26,7 +26,7 @@ class Pulse:
     @property
     def irregular(self) -> bool:
         """Whether what happened meanwhile may have been late through no fault of the driver."""
-        return self.stood_still >= _IRREGULAR
+        return self.stood_still >= IRREGULAR
 
     def _beat(self) -> None:
         last = time.monotonic()
