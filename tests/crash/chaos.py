@@ -24,12 +24,11 @@ from waybill.driver import Counts, QueueDriver, QueueStats, ReadsDeadLetters
 from waybill.drivers import open_driver
 from waybill.errors import BrokerUnavailableError, EnqueueUnknownError
 
-from .ledger import Events, Ledger
+from .ledger import LONGEST_DELAY, Events, Ledger
 
 HERE = Path(__file__).parent
 PATIENCE = 90.0  # seconds for what is left after the last kill
 PORTION = 250  # jobs that are sent at once
-LONGEST_DELAY = 5.0  # seconds
 
 
 async def survive(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 CLOCKS = 0.01
 """Seconds by which two readings of the time may differ."""
+LONGEST_DELAY = 5.0
+"""Seconds."""
 
 
 @dataclass
@@ -100,7 +102,11 @@ class Ledger:
             assert runs[-1].attempt <= most, f"{job_id}: attempt {runs[-1].attempt} after {most - 1} kills"
 
     def _explain(self, job_id: str, earlier: Run, later: Run, events: Events) -> None:
-        stored_twice = job_id in events.unknown and not events.repeats_are_safe
+        # What waits for its time travels from queue to queue, and whoever is killed may have sent it on already.
+        was_on_its_way = any(
+            gone - 1 <= events.due.get(job_id, 0) <= back + LONGEST_DELAY for gone, back in events.outages
+        )
+        stored_twice = (job_id in events.unknown or was_on_its_way) and not events.repeats_are_safe
         over_an_outage = any(
             earlier.began <= back + CLOCKS and (earlier.ended is None or earlier.ended >= gone - 1)
             for gone, back in events.outages
