@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import time
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -75,17 +76,18 @@ def cluster(shared):
 @pytest.mark.timeout(240)
 async def test_what_was_confirmed_is_found_after_the_kill_of_the_node_that_confirmed_it(cluster, connect, message):
     driver = await connect(f"amqp://guest:guest@{cluster.hosts}/", timeout="5s")
-    accepted, doubtful = set(), set()
+    accepted, doubtful, refusals = set(), set(), Counter()
 
     async def send(job_id, delay=None):
-        for _ in range(60):
+        end = time.monotonic() + 90
+        while time.monotonic() < end:
             try:
                 each = message(job_id)
                 await (driver.enqueue(each) if delay is None else driver.enqueue_in(each, delay))
             except EnqueueUnknownError:
                 doubtful.add(job_id)
-            except (BrokerUnavailableError, EnqueueRejectedError):
-                pass
+            except (BrokerUnavailableError, EnqueueRejectedError) as error:
+                refusals[str(error)] += 1
             else:
                 accepted.add(job_id)
                 return
@@ -107,5 +109,5 @@ async def test_what_was_confirmed_is_found_after_the_kill_of_the_node_that_confi
             continue
         found |= set(ids(got))
         await driver.ack_batch(got)
-    assert len(accepted) == 401
+    assert len(accepted) == 401, refusals.most_common(5)
     assert accepted <= found, f"{len(accepted - found)} of {len(accepted)} confirmed jobs are lost"
