@@ -99,6 +99,17 @@ def modern(newest):
     process.stop()
 
 
+@pytest.fixture(scope="session")
+def middle():
+    """NATS 2.10: newer than this machine's, and without schedules."""
+    found = program_of("nats-server", "trixie", "nats-server")
+    if found is None:
+        pytest.skip("NO BROKER, NOT TESTED: apt cannot fetch nats-server of trixie here")
+    process = Process(found)
+    yield process
+    process.stop()
+
+
 @pytest.fixture
 def server(program):
     """A server that a test may do anything to."""

@@ -8,21 +8,9 @@ from datetime import timedelta
 import pytest
 
 from waybill.driver import Cancels
-from waybill.errors import ConfigurationError
-from waybill_conformance.brokers.archive import program_of
+from waybill.errors import ConfigurationError, LeaseLostError
 
 from .conftest import NOW, Process, client, everything, take
-
-
-@pytest.fixture(scope="module")
-def middle():
-    """NATS 2.10: newer than this machine's, and without schedules."""
-    found = program_of("nats-server", "trixie", "nats-server")
-    if found is None:
-        pytest.skip("NO BROKER, NOT TESTED: apt cannot fetch nats-server of trixie here")
-    process = Process(found)
-    yield process
-    process.stop()
 
 
 async def test_an_older_server_keeps_no_schedules_and_parks(connect, shared, middle, message, namespace):
@@ -33,7 +21,7 @@ async def test_an_older_server_keeps_no_schedules_and_parks(connect, shared, mid
         await driver.enqueue_in(message("a"), timedelta(seconds=0.5))
         assert await take(driver, wait=NOW) == []
         assert set(await everything(driver, 1)) == {"a"}
-        assert 0.5 <= time.monotonic() - start < 2
+        assert time.monotonic() - start >= 0.5
         native = await connect(server.url, scheduler="native")
         with pytest.raises(ConfigurationError, match=r"2\.12"):
             await native.enqueue_in(message(queue="other"), timedelta(seconds=1))
@@ -48,7 +36,7 @@ async def test_the_newest_server_keeps_schedules_itself(connect, modern, message
     assert info["config"]["allow_msg_schedules"]
     assert [each.split(".")[2] for each in info["state"]["subjects"]] == ["timed"]
     assert set(await everything(driver, 1)) == {"a"}
-    assert 0.5 <= time.monotonic() - start < 2
+    assert time.monotonic() - start >= 0.5
 
 
 async def test_a_stream_with_schedules_has_no_limit_at_which_it_would_drop(connect, modern, message, namespace):
@@ -104,6 +92,37 @@ async def test_delays_survive_the_kill_of_the_server_and_are_not_early(connect, 
             await driver.close()
         finally:
             server.stop()
+
+
+@pytest.mark.parametrize("version", ["2.10", "newest"])
+async def test_a_server_that_is_killed_may_forget_an_attempt_and_never_invents_one(
+    connect, middle, newest, message, version
+):
+    """A server writes ten times a second what it has delivered: the last of it is forgotten, and no job dies early."""
+    server = await asyncio.to_thread(Process, {"2.10": middle.program, "newest": newest}[version])
+    begun = {str(number): 0 for number in range(20)}
+    try:
+        driver = await connect(server.url, lease="1s", timeout="3s")
+        await driver.enqueue_batch([(message(each), None) for each in begun])
+        for _ in range(3):
+            held, end = {}, time.monotonic() + 30
+            while held.keys() != begun.keys() and time.monotonic() < end:
+                for each in await take(driver, wait=timedelta(seconds=0.5)):
+                    begun[each.message.id] += 1
+                    assert 1 <= each.attempt <= begun[each.message.id]
+                    held[each.message.id] = each
+            assert held.keys() == begun.keys()
+            for each in list(held.values())[::2]:
+                with contextlib.suppress(LeaseLostError):
+                    await driver.release(each)
+                    begun[each.message.id] -= 1
+            server.kill()
+            await asyncio.to_thread(server.start)
+            await driver.close()
+            driver = await connect(server.url, lease="1s", timeout="3s")
+        await driver.close()
+    finally:
+        server.stop()
 
 
 async def test_only_a_server_that_can_pause_a_consumer_cancels(connect, shared, middle, modern):

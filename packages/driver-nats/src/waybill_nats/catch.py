@@ -15,7 +15,7 @@ class Catch:
     def __init__(self, puller: Puller) -> None:
         self._puller = puller
         self._pulls: list[Pull] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
 
     @property
     def longest(self) -> float:
@@ -25,6 +25,14 @@ class Catch:
     @property
     def count(self) -> int:
         return sum(len(pull.messages) for pull in self._pulls)
+
+    def take_over(self, lane: Lane, batch: int) -> Pull | None:
+        """A pull that is under way at the lane since the last receive, with what came of it, if there is one."""
+        pull = Pull(lane, batch, self._changed)
+        if not self._puller.take_over(pull):
+            return None
+        self._pulls.append(pull)
+        return pull
 
     async def begin(self, lane: Lane, batch: int, wait: float | None = None) -> Pull:
         """Send a pull; without *wait* (seconds) it takes what is there."""
@@ -39,19 +47,26 @@ class Catch:
         Raises:
             LostError: the connection has ended.
         """
-        self._waiter = asyncio.get_running_loop().create_future()
-        self._puller.link.follow(self._waiter)
-        await asyncio.wait([self._waiter], timeout=max(until - time.monotonic(), 0))
-        if not self._waiter.done():
-            self._waiter.cancel()
-            return False
-        self._waiter.result()
-        return True
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool]
+        waiter = self._waiter = loop.create_future()
+        self._puller.link.follow(waiter)
+        self._puller.link.hurry()
+        timer = loop.call_later(max(until - time.monotonic(), 0), _tell, waiter, False)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
 
     def land(self) -> list[Raw]:
-        """What came, in the order of the pulls; those that are still open are withdrawn."""
+        """What came, in the order of the pulls; those that are still open are left to the next receive."""
         return [raw for pull in self._pulls for raw in pull.leave()]
 
     def _changed(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            _tell(self._waiter, True)
+
+
+def _tell(waiter: asyncio.Future[bool], changed: bool) -> None:  # noqa: FBT001
+    if not waiter.done():
+        waiter.set_result(changed)

@@ -65,7 +65,7 @@ class Clearing:
             finally:
                 raws = catch.land()
             for raw in raws:
-                await link.tell(raw.reply, b"+ACK")
+                link.tell(raw.reply, b"+ACK")
             if raws:
-                await (await link.ask(raws[-1].reply, b"+ACK"))
+                await link.ask(raws[-1].reply, b"+ACK")
         return len(raws)

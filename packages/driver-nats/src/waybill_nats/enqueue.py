@@ -14,7 +14,7 @@ from waybill.errors import WaybillError
 from .failures import EXPECTED, AbsentError, while_sending
 from .names import Names, token
 from .parcel import Parcel, due_at, pack
-from .server import Server, read
+from .server import Server, Stored, read_stored
 from .topology import Topology
 from .unique import UniqueKeys
 
@@ -37,13 +37,25 @@ class Sending:
         batch = _Batch(items)
         if any(due is not None for _, due in items):
             await self._server.ask_the_time()
-        await asyncio.gather(*(self._prepare(batch, number) for number in range(len(items))))
+        waiting = [number for number in range(len(items)) if not self._pack(batch, number)]
+        if waiting:
+            await asyncio.gather(*(self._prepare(batch, number) for number in waiting))
         for numbers in batch.parts():
             await self._send(batch, numbers)
         for version in batch.untaken():
             with contextlib.suppress(*EXPECTED):  # then it is free when it has been held for nothing for a while
                 await self._keys.give_up(version)
         return batch.outcomes
+
+    def _pack(self, batch: _Batch, number: int) -> bool:
+        """Have a message ready to be sent, unless something has to be asked before: as most have."""
+        message, due = batch.items[number]
+        queue = self._topology.known_sending.get(message.queue)
+        if queue is None or message.unique is not None:
+            return False
+        at = None if due is None else due_at(due, self._server.clock)
+        batch.parcels[number] = pack(self._names, queue, message, message.priority, name=token(message.id), due=at)
+        return True
 
     async def _prepare(self, batch: _Batch, number: int) -> None:
         """Everything that comes before a message is sent: its stream, its place there, its key."""
@@ -68,7 +80,8 @@ class Sending:
                 for number in numbers:
                     parcel = batch.parcels[number]
                     assert parcel is not None
-                    waiting[number] = await link.ask(*parcel)
+                    waiting[number] = link.ask(*parcel)
+                link.hurry()
                 if waiting:
                     await asyncio.wait(waiting.values())
         except EXPECTED as failure:
@@ -80,7 +93,7 @@ class Sending:
                 batch.fail(number, error, self._server.address.where, stored=number in waiting)
                 continue
             try:
-                batch.accept(number, read(future.result()))
+                batch.accept(number, read_stored(future.result()))
             except EXPECTED as failure:
                 if isinstance(failure, AbsentError):  # the stream is gone: the next one makes it anew
                     self._topology.forget(batch.items[number][0].queue)
@@ -112,10 +125,10 @@ class _Batch:
             parts[-1].append(number)
         return parts
 
-    def accept(self, number: int, answer: dict[str, object]) -> None:
-        self.outcomes[number] = f"{answer['stream']}:{answer['seq']}"
+    def accept(self, number: int, stored: Stored) -> None:
+        self.outcomes[number] = f"{stored.stream}:{stored.seq}"
         # Of a repeat nothing was stored: a key that was free and is taken now is taken for nothing.
-        if not answer.get("duplicate"):
+        if not stored.duplicate:
             self._kept.add(number)
 
     def fail(self, number: int, error: Exception, where: str, *, stored: bool) -> None:

@@ -80,9 +80,7 @@ class Link:
 
     # -- questions -------------------------------------------------------------------------------------
 
-    async def ask(
-        self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None
-    ) -> asyncio.Future[bytes]:
+    def ask(self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None) -> asyncio.Future[bytes]:
         """Let a question leave; the future is the answer's data.
 
         Raises:
@@ -90,25 +88,24 @@ class Link:
         """
         self._check()
         reply = f"{self._inbox}.{next(self._numbers)}"
+        self._wire.send(subject, data, reply, headers)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        name = reply.encode()
-        self._questions[name] = _Question(future, subject)
-        future.add_done_callback(lambda _: self._questions.pop(name, None))
-        try:
-            await self._wire.publish(subject, data, reply, headers)
-        except BaseException:
-            future.cancel()
-            raise
+        self._questions[reply.encode()] = _Question(future, subject)
         return future
 
-    async def tell(self, subject: str, data: bytes = b"", reply: str = "") -> None:
+    def tell(self, subject: str, data: bytes = b"", reply: str = "") -> None:
         """Let something leave that is not answered, or is answered in an inbox.
 
         Raises:
             LostError: the connection has ended, and nothing left.
         """
         self._check()
-        await self._wire.publish(subject, data, reply)
+        self._wire.send(subject, data, reply)
+
+    def hurry(self) -> None:
+        """Write at once what was asked and told in this turn of the loop: somebody waits, and there is no more."""
+        if not self.ended:
+            self._wire.write()
 
     # -- inboxes ---------------------------------------------------------------------------------------
 
@@ -150,6 +147,7 @@ class Link:
 
     async def _hang_up(self) -> None:
         with contextlib.suppress(Exception):
+            self._wire.write()
             async with asyncio.timeout(1):
                 await self._wire.close()
 
@@ -160,7 +158,7 @@ class Link:
     # -- what comes in ---------------------------------------------------------------------------------
 
     def _answered(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        question = self._questions.get(subject)
+        question = self._questions.pop(subject, None)
         if question is None or question.future.done():
             return
         if headers is not None and not data and status_of(headers)[0] == _NO_RESPONDERS:
@@ -180,8 +178,9 @@ class Link:
         told = str(error)
         if "permissions violation" not in told:
             return
-        for question in list(self._questions.values()):
+        for name, question in list(self._questions.items()):
             if f'"{question.subject.lower()}"' in told:
+                del self._questions[name]
                 _fail(question.future, ForbiddenError(f'it lacks the right to publish to "{question.subject}"'))
 
 

@@ -26,12 +26,13 @@ from .unspent import Unspent
 
 _SILENT: Final = 0.25
 """Seconds without an answer after which it is looked whether the consumer is there at all."""
-_LATE: Final = 2.0
-"""Seconds that the end of a pull that waits may be late before the same is done."""
+_SLACK: Final = 0.02
+"""Seconds that a pull may end late before it is left to the next receive."""
 _TOLERANCE: Final = 20_000
 """Microseconds by which two looks at the server's clock may differ."""
 _MOMENT: Final = 0.3
 """Seconds that a server is given to be done with deleting: one of 2.9 makes a consumer else that delivers nothing."""
+_PENDING: Final = 408
 _CONFLICT: Final = 409
 _NO_RESPONDERS: Final = 503
 _logger: Final = logging.getLogger("waybill.nats")
@@ -53,6 +54,8 @@ class Receiving:
         self._server, self._topology, self._pullers = server, topology, pullers
         self._keys, self._unspent, self._parking = keys, unspent, parking
         self._held = seconds_held(server.options.lease)
+        self._empty: set[Lane] = set()
+        """Lanes that had nothing when they were asked last."""
 
     async def receive(self, queues: Sequence[str], limit: int, wait: timedelta) -> list[Delivery]:
         """Lease up to *limit*, and wait up to *wait* for the first."""
@@ -75,11 +78,14 @@ class Receiving:
         lanes = [lane for queue in queues for lane in queue.lanes]
         catch = Catch(self._pullers.of(await self._server.link()))
         try:
-            # One lane can be asked and waited at in one request; several are asked in turn, as that is their rank.
-            if len(lanes) > 1 or time.monotonic() >= end:
+            # Lanes are asked in turn, so that no more comes than is wanted; but at once, in the time of one question,
+            # where at most one of them had anything when it was asked last.
+            if sum(lane not in self._empty for lane in lanes) > 1:
                 for lane in lanes:
                     if catch.count < limit:
-                        await self._ask(catch, lane, limit - catch.count)
+                        await self._ask(catch, [lane], limit - catch.count)
+            elif time.monotonic() >= end:
+                await self._ask(catch, lanes, limit)
             if not catch.count and time.monotonic() < end:
                 await self._wait(catch, lanes, limit, end)
         except BaseException:
@@ -91,33 +97,48 @@ class Receiving:
             self._unspent.stray(raw)
         return raws[:limit]
 
-    async def _ask(self, catch: Catch, lane: Lane, batch: int) -> None:
+    async def _ask(self, catch: Catch, lanes: Sequence[Lane], batch: int) -> None:
         """Take what is there."""
-        pull = await catch.begin(lane, batch)
-        while not pull.over:
+        asked = [(catch.take_over(lane, batch), await catch.begin(lane, batch)) for lane in lanes]
+        while not all(pull.over for _, pull in asked):
             if not await catch.change(time.monotonic() + _SILENT):
-                await self._look_for(lane)
+                for _, pull in asked:
+                    if not pull.over:
+                        await self._look_for(pull.lane)
                 return
-        await self._judge(pull)
+        for before, pull in asked:
+            # The server refuses to answer when the pull that was there before is about to have all there is.
+            while before is not None and pull.status == _PENDING and not (pull.messages or before.messages):
+                if before.over or not await catch.change(time.monotonic() + _SILENT):
+                    break
+            await self._judge(pull if before is None or pull.messages else before)
 
     async def _wait(self, catch: Catch, lanes: Sequence[Lane], limit: int, end: float) -> None:
         """Wait at every lane for the first that has something."""
         end = min(end, time.monotonic() + catch.longest)
-        pulls = [await catch.begin(lane, limit, end - time.monotonic()) for lane in lanes]
-        while not catch.count and not all(pull.over for pull in pulls):
-            if not await catch.change(end + _LATE):
-                for lane in lanes:
-                    await self._look_for(lane)
+        pulls = [
+            catch.take_over(lane, limit) or await catch.begin(lane, limit, max(end - time.monotonic(), 0.0))
+            for lane in lanes
+        ]
+        while not catch.count and not any(pull.over for pull in pulls):  # as nobody waits any more where one is over
+            if not await catch.change(min(end + _SLACK, *(pull.dead for pull in pulls))):
+                for pull in pulls:
+                    if time.monotonic() >= pull.dead:
+                        await self._look_for(pull.lane)
                 return
         for pull in pulls:
             # What has begun to come comes whole: its end is on the way.
-            while pull.messages and not pull.over and await catch.change(time.monotonic() + _LATE):
+            while pull.messages and not pull.over and await catch.change(time.monotonic() + _SILENT):
                 pass
         for pull in pulls:
             await self._judge(pull)
 
     async def _judge(self, pull: Pull) -> None:
         """Look at what a pull ended with."""
+        if pull.messages:
+            self._empty.discard(pull.lane)
+        else:
+            self._empty.add(pull.lane)
         if pull.messages or pull.status not in (_CONFLICT, _NO_RESPONDERS):
             return
         if pull.status == _CONFLICT and "deleted" not in pull.words.lower():

@@ -34,7 +34,16 @@ class _Answer(msgspec.Struct):
     error: _Refusal | None = None
 
 
+class Stored(_Answer):
+    """What a stream says of a message that it has stored, or had stored before."""
+
+    stream: str = ""
+    seq: int = 0
+    duplicate: bool = False
+
+
 _answer: Final = msgspec.json.Decoder(_Answer)
+_stored: Final = msgspec.json.Decoder(Stored)
 _json: Final = msgspec.json.Decoder()
 
 
@@ -113,7 +122,10 @@ class Server:
             OSError, nats.errors.Error, LostError, UnansweredError, ForbiddenError, AbsentError: see failures.py.
         """
         async with self.deadline():
-            return await (await (await self.link()).ask(subject, data, headers))
+            link = await self.link()
+            answer = link.ask(subject, data, headers)
+            link.hurry()
+            return await answer
 
     async def api(self, verb: str, **request: Any) -> Any:
         """What JetStream answers, as plain values.
@@ -178,10 +190,21 @@ def read(data: bytes) -> Any:
     Raises:
         RefusedError: it is a refusal.
     """
-    refusal = _answer.decode(data).error
+    _check(_answer.decode(data))
+    return _json.decode(data)
+
+
+def read_stored(data: bytes) -> Stored:
+    """As `read`, of a message that was published."""
+    stored = _stored.decode(data)
+    _check(stored)
+    return stored
+
+
+def _check(answer: _Answer) -> None:
+    refusal = answer.error
     if refusal is not None:
         raise RefusedError(refusal.code, refusal.err_code, refusal.description)
-    return _json.decode(data)
 
 
 async def _quietly(work: Coroutine[Any, Any, Any]) -> None:

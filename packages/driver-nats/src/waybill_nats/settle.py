@@ -94,9 +94,10 @@ class Settling:
                 link = await self._server.link()
                 for consumer, numbers in by_consumer.items():
                     for number in numbers[: -1 if confirm else None]:
-                        await link.tell(held[number].reply, word)
+                        link.tell(held[number].reply, word)
                     if confirm:
-                        answers[consumer] = await link.ask(held[numbers[-1]].reply, word)
+                        answers[consumer] = link.ask(held[numbers[-1]].reply, word)
+                link.hurry()
                 if answers:
                     await asyncio.wait(answers.values())
         except EXPECTED as error:
@@ -140,7 +141,7 @@ class Settling:
                 await self._unspent.forgive(
                     delivery.message.queue, receipt.seq, receipt.stored, first=receipt.delivered == 1
                 )
-                await (await (await self._server.link()).ask(receipt.reply, NAK))
+                await (await self._server.link()).ask(receipt.reply, NAK)
         except BaseException:
             receipt.settled = False
             raise

@@ -14,8 +14,8 @@ SCHEDULES: Final = (2, 12)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_WAITING: Final = 2048
 """Pulls that may wait at one consumer: one for each waiting worker."""
-_PARKED_FOR: Final = timedelta(seconds=5)
-"""How long a receiver may take to move a message that has come due."""
+_PARKED_FOR: Final = timedelta(seconds=2)
+"""How long a receiver may take to move a message that has come due; one that takes longer moves it for nothing."""
 _LETTERS_WINDOW: Final = timedelta(hours=1)
 """How long a message that was given up is recognised, should its receiver have died in the middle of that."""
 

@@ -52,7 +52,7 @@ class Unspent:
         await asyncio.gather(*notes, return_exceptions=True)  # an attempt that is spent is better than a lost lease
         link = await self._server.link()
         for raw in raws:
-            await link.tell(raw.reply, NAK)
+            link.tell(raw.reply, NAK)
 
     async def _give_back_strays(self) -> None:
         while self._strays:
