@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import nkeys
 import pytest
 
 from waybill import open_driver
 from waybill.errors import (
     BrokerUnavailableError,
     ConfigurationError,
+    DeadReason,
     DriverClosedError,
     EnqueueError,
     EnqueueRejectedError,
@@ -267,6 +270,12 @@ authorization {{ users: [
                 "$JS.API.STREAM.MSG.DELETE.KV_shop", "$KV.shop.>", "shop.>", "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
                 "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.ACK.>"],
       subscribe: ["_INBOX.>"] }} }}
+  {{ user: operator, password: o, permissions: {{
+      publish: ["$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.MSG.GET.*",
+                "$JS.API.STREAM.MSG.DELETE.*", "$KV.shop.>", "shop.>", "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
+                "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.ACK.>", "$JS.API.STREAM.NAMES",
+                "$JS.API.STREAM.PURGE.*", "$JS.API.CONSUMER.PAUSE.*.*"],
+      subscribe: ["_INBOX.>"] }} }}
 ] }}
 """
 
@@ -274,6 +283,13 @@ authorization {{ users: [
 @pytest.fixture(scope="module")
 def guarded(program):
     process = Process(program, config=RIGHTS)
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="module")
+def guarded_modern(newest):
+    process = Process(newest, config=RIGHTS)
     yield process
     process.stop()
 
@@ -312,6 +328,56 @@ async def test_the_smallest_permissions_of_the_readme_suffice(guarded, message):
     await worker.close()
 
 
+async def test_the_operators_permissions_of_the_readme_suffice(guarded_modern, message):
+    """On a server that cancels, which needs most of them."""
+    driver = NatsDriver(f"nats://operator:o@127.0.0.1:{guarded_modern.port}/shop", lease="2s")
+    await driver.open()
+    for each in ("a", "b", "c", "d"):
+        await driver.enqueue(message(each))
+    await driver.enqueue_in(message("later"), timedelta(hours=1))
+    assert await driver.queues() == ["q"]
+    assert await driver.cancel("q", "d")
+    assert await driver.cancel("q", "later")
+    for each in (await take(driver, limit=2))[:2]:
+        await driver.bury(each, DeadReason("permanent", "broken", 1, datetime.now(UTC)))
+    assert len((await driver.list_dead("q")).entries) == 2
+    assert await driver.retry_dead("q", ["a"]) == 1
+    assert await driver.purge_dead("q") == 1
+    assert (await driver.stats("q")).ready == 2
+    assert await driver.purge("q") == 2
+    assert await driver.diagnose()
+    await driver.close()
+
+
+@pytest.fixture
+def keyed(program, tmp_path):
+    """A server that knows one user by the public half of a key, and the file with the secret half."""
+    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
+    (tmp_path / "user.nk").write_bytes(seed)
+    public = nkeys.from_seed(seed).public_key.decode()
+    process = Process(
+        program,
+        f"jetstream {{{{ store_dir: {{folder}}/js }}}}\nauthorization {{{{ users: [ {{{{ nkey: {public} }}}} ] }}}}",
+    )
+    yield process
+    process.stop()
+
+
+async def test_a_user_with_a_key_is_let_in_and_another_is_not(keyed, tmp_path, message):
+    driver = NatsDriver(keyed.url, nkey=str(tmp_path / "user.nk"))
+    await driver.open()
+    await driver.enqueue(message("a"))
+    assert [each.message.id for each in await take(driver)] == ["a"]
+    await driver.close()
+    other = tmp_path / "other.nk"
+    other.write_bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
+    for nkey in (None, str(other)):
+        stranger = NatsDriver(keyed.url, nkey=nkey, timeout="5s")
+        with pytest.raises(ConfigurationError, match="does not accept this user"):
+            await stranger.open()
+        await stranger.close()
+
+
 async def test_a_wrong_password_is_told_without_any_password(guarded):
     for password in ("wrong-S3CRET", "p%2Fw%23S3CRET"):
         driver = NatsDriver(f"nats://all:{password}@127.0.0.1:{guarded.port}")
@@ -340,12 +406,16 @@ def test_options_are_checked_before_anything_is_sent():
             open_driver(url)
 
 
-async def test_a_file_of_credentials_that_is_missing_is_told_at_once(tmp_path):
-    for name in ("creds", "nkey"):
-        driver = NatsDriver("nats://127.0.0.1:1", **{name: str(tmp_path / "none")})
-        with pytest.raises(ConfigurationError, match=r"cannot be read|nkeys"):
-            await driver.open()
-        await driver.close()
+async def test_a_file_of_credentials_that_cannot_be_used_is_told_at_once(tmp_path):
+    (tmp_path / "S3CRET").write_text("-----BEGIN NATS USER JWT-----\nS3CRET\n")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    for file, told in {"none": "cannot be read", "bytes": "no text", "S3CRET": "holds no user's seed"}.items():
+        for name in ("creds", "nkey"):
+            driver = NatsDriver("nats://127.0.0.1:1", **{name: str(tmp_path / file)})
+            with pytest.raises(ConfigurationError, match=told) as refused:
+                await driver.open()
+            await driver.close()
+            assert "S3CRET" not in str(refused.value)
 
 
 # -- what doctor says ----------------------------------------------------------------------------------------

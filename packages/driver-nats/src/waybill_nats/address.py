@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from nats.aio.client import RawCredentials
+
 from waybill.driver import BrokerUrl
 from waybill.errors import ConfigurationError
 
 from .options import NatsOptions
 
 PORT: Final = 4222
+_SEED: Final = re.compile(r"\bSU[A-Z2-7]{56}\b")
 _logger: Final = logging.getLogger("waybill.nats")
 
 
@@ -46,12 +50,8 @@ class Address:
             login = {"user": url.username or "", "password": url.password}
         elif url.username is not None:
             login = {"token": url.username}
-        for name in ("creds", "nkey"):
-            path = getattr(options, name)
-            if path is not None:
-                if login:
-                    raise ConfigurationError(f"nats: {name}= and a user in the URL exclude each other; remove one")
-                login = {"user_credentials" if name == "creds" else "nkeys_seed": path}
+        if sum(map(bool, (login, options.creds, options.nkey))) > 1:
+            raise ConfigurationError("nats: a user in the URL, creds= and nkey= exclude each other; keep one")
         if options.tls_ca is not None and not encrypted:
             raise ConfigurationError("nats: tls_ca= is for an encrypted connection; write tls+nats://")
         where = f"{url.scheme}://{','.join(f'{_host(name)}:{port}' for name, port in hosts)}"
@@ -66,9 +66,11 @@ class Address:
             ConfigurationError: a file cannot be used.
         """
         given = {"servers": list(self.servers), **self.login, "inbox_prefix": self.options.inbox_prefix}
-        path = self.options.creds or self.options.nkey
-        if path is not None:
-            await asyncio.to_thread(_check_seed, path)
+        # Read here, in a thread: nats-py reads files in the middle of a connection, on the loop.
+        if self.options.creds is not None:
+            given["user_credentials"] = RawCredentials(await asyncio.to_thread(_secret_of, self.options.creds))
+        elif self.options.nkey is not None:
+            given["nkeys_seed_str"] = await asyncio.to_thread(_secret_of, self.options.nkey)
         if self.encrypted:
             given["tls"] = await asyncio.to_thread(self._tls)  # reads files
             if self.options.tls_server_name is not None:
@@ -96,14 +98,23 @@ def _host(name: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def _check_seed(path: str) -> None:
-    """See that a file can be used, before nats-py meets it in the middle of a connection."""
+def _secret_of(path: str) -> str:
+    """What is in the file of creds= or nkey=.
+
+    Raises:
+        ConfigurationError: it cannot be used; nothing of it is shown.
+    """
     if find_spec("nkeys") is None:  # which nats-py imports when it logs in
         raise ConfigurationError("nats: creds= and nkey= need one more package: pip install 'waybill-nats[nkeys]'")
     try:
-        Path(path).read_bytes()
-    except OSError as error:
+        secret = Path(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"nats: the file of creds= or nkey= cannot be read: {error.strerror}. Nothing was sent. Name a file that "
-            "this user can read."
+            f"nats: the file of creds= or nkey= cannot be read: {getattr(error, 'strerror', 'it is no text')}. Nothing "
+            "was sent. Name a file that this user can read."
         ) from error
+    if _SEED.search(secret) is None:
+        raise ConfigurationError(
+            "nats: the file of creds= or nkey= holds no user's seed (SU…). Nothing was sent. Make one with nsc or nk."
+        )
+    return secret
