@@ -21,6 +21,6 @@ def broker():
 @pytest.mark.broker
 @pytest.mark.timeout(150)
 async def test_15_kills_of_five_workers_and_one_of_the_server_lose_nothing(broker, tmp_path):
-    # It writes what it was told to the disk now and then, as `sync_interval` says: killed, it forgets the last of it.
+    # It writes ten times a second what it has delivered: killed, it forgets the last attempts, and invents none.
     url = f"{broker.direct_url}/chaos-{uuid.uuid4().hex[:8]}?lease=2s"
     await survive(tmp_path, url, workers=5, kills=15, kill_server=broker.restart, delayed=0.1, remembers=False)

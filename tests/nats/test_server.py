@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 
-import nkeys
 import pytest
 
 from waybill import open_driver
@@ -347,35 +345,6 @@ async def test_the_operators_permissions_of_the_readme_suffice(guarded_modern, m
     assert await driver.purge("q") == 2
     assert await driver.diagnose()
     await driver.close()
-
-
-@pytest.fixture
-def keyed(program, tmp_path):
-    """A server that knows one user by the public half of a key, and the file with the secret half."""
-    seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
-    (tmp_path / "user.nk").write_bytes(seed)
-    public = nkeys.from_seed(seed).public_key.decode()
-    process = Process(
-        program,
-        f"jetstream {{{{ store_dir: {{folder}}/js }}}}\nauthorization {{{{ users: [ {{{{ nkey: {public} }}}} ] }}}}",
-    )
-    yield process
-    process.stop()
-
-
-async def test_a_user_with_a_key_is_let_in_and_another_is_not(keyed, tmp_path, message):
-    driver = NatsDriver(keyed.url, nkey=str(tmp_path / "user.nk"))
-    await driver.open()
-    await driver.enqueue(message("a"))
-    assert [each.message.id for each in await take(driver)] == ["a"]
-    await driver.close()
-    other = tmp_path / "other.nk"
-    other.write_bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER))
-    for nkey in (None, str(other)):
-        stranger = NatsDriver(keyed.url, nkey=nkey, timeout="5s")
-        with pytest.raises(ConfigurationError, match="does not accept this user"):
-            await stranger.open()
-        await stranger.close()
 
 
 async def test_a_wrong_password_is_told_without_any_password(guarded):

@@ -18,7 +18,7 @@ from .topology import Topology
 
 _OLDEST: Final = (2, 9)
 COUNTS: Final = (2, 10)
-"""From this version on a server that is killed does not forget how often it has delivered something."""
+"""From this version on a server counts no delivery that reached nobody."""
 _ROUNDS: Final = 10
 
 
