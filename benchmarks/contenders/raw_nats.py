@@ -76,7 +76,10 @@ class Contender(base.Contender):
             await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{name}.workers", request, reply=inbox)
             taken = []
             while len(taken) < BATCH:
-                message = await answers.next_msg(timeout=10)
+                try:
+                    message = await answers.next_msg(timeout=6)
+                except nats.errors.TimeoutError:  # NATS 2.9 does not always tell the end of a pull
+                    break
                 if not message.reply:
                     break
                 taken.append(message)

@@ -135,12 +135,13 @@ class Parking:
         """
         pulls: set[asyncio.Task[int]] = set()
         try:
-            while self._receivers.get(queue.name):
+            while pulls or self._receivers.get(queue.name):
                 overlap = self._pullers.of(await self._server.link()).longest / 2
-                pulls.add(asyncio.get_running_loop().create_task(self._once(queue, lane, min(_LINGER, 2 * overlap))))
-                done, _ = await asyncio.wait(
-                    pulls, timeout=None if math.isinf(overlap) else overlap, return_when=asyncio.FIRST_COMPLETED
-                )
+                if self._receivers.get(queue.name):
+                    work = self._once(queue, lane, min(_LINGER, 2 * overlap))
+                    pulls.add(asyncio.get_running_loop().create_task(work))
+                patience = None if math.isinf(overlap) else overlap
+                done, _ = await asyncio.wait(pulls, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                 for each in done:
                     each.result()
                 pulls -= done
@@ -159,8 +160,11 @@ class Parking:
             pull = await catch.begin(lane, _AT_ONCE, wait)
             while not pull.over and await catch.change(pull.dead):
                 pass
-        finally:
-            raws = catch.land()
+        except BaseException:
+            for raw in catch.land():
+                self._keep(link, raw, 0)
+            raise
+        raws = catch.land()
         await self._sort(queue, raws)
         return len(raws)
 

@@ -27,6 +27,8 @@ _BRIEF: Final = 0.5
 """Seconds."""
 _MARGIN: Final = 0.5
 """Seconds that the end of a pull may need to arrive: one whose time is over and that has not ended is dead."""
+_PATIENCE: Final = 2.0
+"""Seconds after which the same is thought of one that was to take what is there."""
 _MOMENT: Final = 0.01
 """Seconds that an open request waits for the next pull, and that what comes of it meanwhile is kept."""
 _SHORT: Final = 9
@@ -128,7 +130,8 @@ class Puller:
         if wait is not None:
             # Both together: what is there at once, else the first to come, and nothing is waited for after that.
             request["expires"] = max(int(wait * 1e9), 1_000_000)
-        slot.lane, slot.left, slot.dead = pull.lane, pull.batch, time.monotonic() + (wait or 0.0) + _MARGIN
+        slot.lane, slot.left = pull.lane, pull.batch
+        slot.dead = time.monotonic() + (_PATIENCE if wait is None else wait + _MARGIN)
         slot.waits = wait is not None
         slot.serve(pull)
         self.open.add(slot)
