@@ -26,8 +26,11 @@ class Catch:
     def count(self) -> int:
         return sum(len(pull.messages) for pull in self._pulls)
 
-    def take_over(self, lane: Lane, batch: int) -> Pull | None:
-        """A pull that is under way at the lane since the last receive, with what came of it, if there is one."""
+    def waiting(self, lane: Lane, batch: int) -> Pull | None:
+        """A pull that waits at the lane: of this receive, or since the last one, with what came of it meanwhile."""
+        for pull in self._pulls:
+            if pull.lane is lane and pull.waits and not pull.over:
+                return pull
         pull = Pull(lane, batch, self._changed)
         if not self._puller.take_over(pull):
             return None
@@ -58,9 +61,12 @@ class Catch:
         finally:
             timer.cancel()
 
-    def land(self) -> list[Raw]:
-        """What came, in the order of the pulls; those that are still open are left to the next receive."""
-        return [raw for pull in self._pulls for raw in pull.leave()]
+    def land(self, limit: int | None = None) -> list[Raw]:
+        """What came, in the order of the pulls, *limit* at most; the rest is left to the next receive."""
+        raws: list[Raw] = []
+        for pull in self._pulls:
+            raws += pull.leave(None if limit is None else limit - len(raws))
+        return raws
 
     def _changed(self) -> None:
         if self._waiter is not None:

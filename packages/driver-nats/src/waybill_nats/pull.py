@@ -29,7 +29,7 @@ _MARGIN: Final = 0.5
 """Seconds that the end of a pull may need to arrive: one whose time is over and that has not ended is dead."""
 _PATIENCE: Final = 2.0
 """Seconds after which the same is thought of one that was to take what is there."""
-_MOMENT: Final = 0.01
+MOMENT: Final = 0.01
 """Seconds that an open request waits for the next pull, and that what comes of it meanwhile is kept."""
 _SHORT: Final = 9
 """The words of an ack subject; there are more where it names a domain."""
@@ -65,18 +65,22 @@ class Pull:
         self.lane, self.batch, self.changed = lane, batch, changed
         self.messages: list[Raw] = []
         self.status, self.words = 0, ""
-        self.over = False
+        self.over, self.waits = False, False
         self.dead = math.inf
         """By `time.monotonic`: from then on nothing comes of it, not even its end."""
         self.slot: _Slot | None = None
 
-    def leave(self) -> list[Raw]:
-        """Be done with it: what came, unless that was left before. A request that is still open waits for the next."""
+    def leave(self, limit: int | None = None) -> list[Raw]:
+        """Be done with it: what came, *limit* at most, unless it was left before.
+
+        A request that is still open waits for the next pull, and so does for a moment what was too much.
+        """
         slot, self.slot = self.slot, None
         if slot is None:
             return []
-        slot.leave()
-        return self.messages
+        limit = len(self.messages) if limit is None else limit
+        slot.leave(self.messages[limit:])
+        return self.messages[:limit]
 
 
 class Puller:
@@ -175,7 +179,7 @@ class _Slot:
     def serve(self, pull: Pull) -> None:
         """What comes, and what came while nobody waited, is this pull's."""
         self._stop_timer()
-        self._pull, pull.slot, pull.dead = pull, self, self.dead
+        self._pull, pull.slot, pull.dead, pull.waits = pull, self, self.dead, self.waits
         pull.messages, self._kept = self._kept, []
         pull.over = self.left <= 0
 
@@ -198,22 +202,20 @@ class _Slot:
             if self._puller.standing.get(lane) is self:
                 self._kept.append(raw)
                 if len(self._kept) == 1:
-                    self._give_up_in(_MOMENT)
+                    self._give_up_in(MOMENT)
             else:
                 self._puller.stray(raw)
         if pull is None and self.left <= 0 and not self._kept:
             self._rest()
 
-    def leave(self) -> None:
+    def leave(self, kept: list[Raw]) -> None:
         """Nobody waits any more, for now."""
-        self._pull = None
-        lane = self.lane
+        self._pull, self._kept = None, kept
+        lane, standing = self.lane, self._puller.standing
         assert lane is not None
-        if self.left <= 0:
-            self._rest()
-        elif self.waits and lane not in self._puller.standing:
-            self._puller.standing[lane] = self
-            self._give_up_in(_MOMENT if self._puller.withdraws else self.dead - time.monotonic())
+        if lane not in standing and (kept or (self.left > 0 and self.waits)):
+            standing[lane] = self
+            self._give_up_in(MOMENT if kept or self._puller.withdraws else self.dead - time.monotonic())
         else:
             self.give_up()
 

@@ -16,7 +16,7 @@ from .catch import Catch
 from .clock import micros_at
 from .failures import AbsentError, RefusedError
 from .parking import Parking
-from .pull import Pull, Raw
+from .pull import MOMENT, Pull, Raw
 from .pullers import Pullers
 from .receipt import Receipt, seconds_held
 from .server import Server
@@ -56,6 +56,8 @@ class Receiving:
         self._held = seconds_held(server.options.lease)
         self._empty: set[Lane] = set()
         """Lanes that had nothing when they were asked last."""
+        self._left = 0.0
+        """When a receive ended last."""
 
     async def receive(self, queues: Sequence[str], limit: int, wait: timedelta) -> list[Delivery]:
         """Lease up to *limit*, and wait up to *wait* for the first."""
@@ -78,28 +80,36 @@ class Receiving:
         lanes = [lane for queue in queues for lane in queue.lanes]
         catch = Catch(self._pullers.of(await self._server.link()))
         try:
-            # Lanes are asked in turn, so that no more comes than is wanted; but at once, in the time of one question,
-            # where at most one of them had anything when it was asked last.
             if sum(lane not in self._empty for lane in lanes) > 1:
-                for lane in lanes:
+                for lane in lanes:  # in turn, so that no more comes than is wanted
                     if catch.count < limit:
-                        await self._ask(catch, [lane], limit - catch.count)
+                        await self._ask(catch, [lane], limit - catch.count, everywhere=True)
             elif time.monotonic() >= end:
-                await self._ask(catch, lanes, limit)
+                await self._ask(catch, lanes, limit, everywhere=True)
+            elif sum(catch.waiting(lane, limit) is None for lane in lanes) > 1:
+                await self._ask(catch, lanes, limit, everywhere=False)
             if not catch.count and time.monotonic() < end:
                 await self._wait(catch, lanes, limit, end)
+            elif time.monotonic() < self._left + MOMENT:
+                await self._stay(catch, lanes, limit, end)
         except BaseException:
             for raw in catch.land():
                 self._unspent.stray(raw)
             raise
-        raws = catch.land()
-        for raw in raws[limit:]:
-            self._unspent.stray(raw)
-        return raws[:limit]
+        self._left = time.monotonic()
+        return catch.land(limit)
 
-    async def _ask(self, catch: Catch, lanes: Sequence[Lane], batch: int) -> None:
-        """Take what is there."""
-        asked = [(catch.take_over(lane, batch), await catch.begin(lane, batch)) for lane in lanes]
+    async def _ask(self, catch: Catch, lanes: Sequence[Lane], batch: int, *, everywhere: bool) -> None:
+        """Take what is there, at all these lanes in the time of one question.
+
+        Where a pull waits there is nothing, or it is on its way; *everywhere*: it must have arrived.
+        """
+        asked: list[tuple[Pull | None, Pull]] = []
+        for lane in lanes:
+            before = catch.waiting(lane, batch)
+            wanted = batch - (0 if before is None else len(before.messages))
+            if wanted > 0 and (everywhere or before is None):
+                asked.append((before, await catch.begin(lane, wanted)))
         while not all(pull.over for _, pull in asked):
             if not await catch.change(time.monotonic() + _SILENT):
                 for _, pull in asked:
@@ -116,10 +126,11 @@ class Receiving:
     async def _wait(self, catch: Catch, lanes: Sequence[Lane], limit: int, end: float) -> None:
         """Wait at every lane for the first that has something."""
         end = min(end, time.monotonic() + catch.longest)
-        pulls = [
-            catch.take_over(lane, limit) or await catch.begin(lane, limit, max(end - time.monotonic(), 0.0))
-            for lane in lanes
-        ]
+        pulls: list[Pull] = []
+        for lane in lanes:
+            if not catch.count:
+                left = max(end - time.monotonic(), 0.0)
+                pulls.append(catch.waiting(lane, limit) or await catch.begin(lane, limit, left))
         while not catch.count and not any(pull.over for pull in pulls):  # as nobody waits any more where one is over
             if not await catch.change(min(end + _SLACK, *(pull.dead for pull in pulls))):
                 for pull in pulls:
@@ -132,6 +143,13 @@ class Receiving:
                 pass
         for pull in pulls:
             await self._judge(pull)
+
+    async def _stay(self, catch: Catch, lanes: Sequence[Lane], limit: int, end: float) -> None:
+        """Leave a pull at each lane that was empty, for the next receive: the last one was a moment ago."""
+        left = min(end - time.monotonic(), catch.longest)
+        for lane in lanes:
+            if left > 0 and lane in self._empty and catch.waiting(lane, limit) is None:
+                await catch.begin(lane, limit, left)
 
     async def _judge(self, pull: Pull) -> None:
         """Look at what a pull ended with."""
@@ -175,7 +193,7 @@ class Receiving:
                 leased_until = today + timedelta(seconds=until - now)
                 made.append(Delivery(unwrapped.message, max(attempt, 1), receipt, leased_until))
             for each in made:
-                if each.attempt == 1:
+                if each.attempt == 1 and each.message.unique is not None:
                     await self._keys.free(each.message, "start")
         except BaseException:
             for raw in raws:

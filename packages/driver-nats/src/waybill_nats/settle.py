@@ -97,7 +97,6 @@ class Settling:
                         link.tell(held[number].reply, word)
                     if confirm:
                         answers[consumer] = link.ask(held[numbers[-1]].reply, word)
-                link.hurry()
                 if answers:
                     await asyncio.wait(answers.values())
         except EXPECTED as error:

@@ -74,6 +74,7 @@ class Wire(Client):
     async def unlisten(self, number: int) -> None:
         """Unsubscribe; what is on its way is heard until the server has confirmed that."""
         await self._send_unsubscribe(number)
+        self.write()  # or the question of `flush`, which nats-py writes at once, would be answered before this was read
         await self.flush()
         self._remove_sub(number)
         self._listeners.pop(number, None)
