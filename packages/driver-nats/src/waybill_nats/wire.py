@@ -61,7 +61,7 @@ class Wire(Client):
         frames = self._pending + self._frames
         self._frames = []
         self._pending, self._pending_data_size = [], 0
-        if frames and self._transport:
+        if frames and self._transport is not None:
             self._transport.write(b"".join(frames))
 
     async def listen(self, subject: str, listener: Listener) -> int:
