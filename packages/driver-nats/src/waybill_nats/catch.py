@@ -54,7 +54,6 @@ class Catch:
         waiter: asyncio.Future[bool]
         waiter = self._waiter = loop.create_future()
         self._puller.link.follow(waiter)
-        self._puller.link.hurry()
         timer = loop.call_later(max(until - time.monotonic(), 0), _tell, waiter, False)
         try:
             return await waiter

@@ -65,6 +65,8 @@ class Receiving:
         seconds = max(wait.total_seconds(), 0.0)
         end = time.monotonic() + seconds
         names = list(dict.fromkeys(queues))
+        if time.monotonic() < self._left + MOMENT:
+            await asyncio.sleep(0)  # what was just received begins first
         async with self._server.deadline(seconds + self._server.seconds), self._parking.watched() as watch:
             while limit > 0:
                 found = [await self._topology.to_receive(name) for name in names]
