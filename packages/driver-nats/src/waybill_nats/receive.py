@@ -26,6 +26,8 @@ from .unspent import Unspent
 
 _SILENT: Final = 0.25
 """Seconds without an answer after which it is looked whether the consumer is there at all."""
+_AT_ONCE: Final = 0.0005
+"""Seconds within which a receive follows on the last one without a turn of the loop between them."""
 _SLACK: Final = 0.02
 """Seconds that a pull may end late before it is left to the next receive."""
 _TOLERANCE: Final = 20_000
@@ -65,7 +67,7 @@ class Receiving:
         seconds = max(wait.total_seconds(), 0.0)
         end = time.monotonic() + seconds
         names = list(dict.fromkeys(queues))
-        if time.monotonic() < self._left + MOMENT:
+        if time.monotonic() < self._left + _AT_ONCE:
             await asyncio.sleep(0)  # what was just received begins first
         async with self._server.deadline(seconds + self._server.seconds), self._parking.watched() as watch:
             while limit > 0:
