@@ -91,4 +91,5 @@ class Contender(base.Contender):
             for message in taken[:-1]:
                 await client.publish(message.reply, b"+ACK")
             if taken:
-                await client.request(taken[-1].reply, b"+ACK")
+                # Half a second, nats-py's own, is too little for a disk that is busy.
+                await client.request(taken[-1].reply, b"+ACK", timeout=30)
