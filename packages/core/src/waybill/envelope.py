@@ -58,9 +58,9 @@ class Message:
     """ASCII names, at most 4 KiB in all."""
 
     # One is made for every job that is sent or received, and the __init__ that dataclasses write takes twice as long.
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the fields, in their order
         self,
-        id: str,
+        id: str,  # noqa: A002
         queue: str,
         body: bytes,
         unique: UniqueKey | None = None,

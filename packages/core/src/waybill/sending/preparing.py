@@ -136,6 +136,8 @@ class Rules(msgspec.Struct, frozen=True):
         job: Job[Any, Any] | type[Job[Any, Any]] | str,
         payload: Any = None,
         due: Duration | At | float | None = None,
+        now: datetime | None = None,
+        /,
         *,
         job_id: str | None = None,
         queue: str | None = None,
@@ -146,7 +148,7 @@ class Rules(msgspec.Struct, frozen=True):
         parent_id: str | None = None,
         **unknown: object,
     ) -> Prepared:
-        """Check one call and encode it.
+        """Check one call and encode it; *now*: the moment it shares with the others of a batch.
 
         Raises:
             EnqueueError, ValueError, ConfigurationError: something is refused; the message says what to do.
@@ -157,8 +159,9 @@ class Rules(msgspec.Struct, frozen=True):
         options = _UNNAMED if definition is None else definition.options
         queue = self.checked_queue((options.queue or default_queue) if queue is None else queue)
         raw, parsed, late = self._encode(name, payload, _ANY_JSON if definition is None else definition.payload_schema)
-        now = self.clock.now()
-        when, scheduled_at = _due(options.delay if due is None else due, now)
+        now = self.clock.now() if now is None else now
+        due = options.delay if due is None else due
+        when, scheduled_at = (None, None) if due is None else _due(due, now)
         job_id = new_job_id() if job_id is None else _checked_id(job_id)
         max_attempts = None if retries is None else _checked_retries(retries) + 1
         unique = None if options.unique is None else _unique(name, options.unique, parsed)
@@ -231,8 +234,6 @@ def _checked_retries(value: object) -> int:
 
 def _due(given: Any, now: datetime) -> tuple[Due, datetime | None]:
     """What to tell the driver, and when that is; (None, None) is now."""
-    if given is None:
-        return None, None
     if isinstance(given, At):
         when = parse_moment(given.when)
         return (when, when) if when > now else (None, None)
