@@ -55,7 +55,8 @@ def _prepare_all(rules: Rules, items: Sequence[Any]) -> list[Prepared]:
             if isinstance(item, Call):
                 prepared.append(rules.prepare(item.job, item.payload, item.due, now, **(item.options or {})))
             elif isinstance(item, (tuple, list)) and len(item) == 2:
-                prepared.append(rules.prepare(*item, None, now))
+                job, payload = item
+                prepared.append(rules.prepare(job, payload, None, now))
             else:
                 raise EnqueueValueError(f"an item of a batch is job.call(payload) or (job, payload), not {item!r}")
         except Exception as error:

@@ -77,7 +77,7 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):  # a batch makes many, an
     queue: str
     scheduled_at: datetime | None
     enqueued_at: datetime
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, Any] | None
     options: JobOptions
     unique_key: str | None
 
@@ -188,16 +188,17 @@ class Rules(msgspec.Struct, frozen=True):
             options.priority if priority is None else checked_priority(priority),
         )
         key = None if unique is None else unique.key.removeprefix(f"{name}:")
-        return Prepared(message, name, payload, when, queue, scheduled_at, now, metadata or {}, options, key)
+        return Prepared(message, name, payload, when, queue, scheduled_at, now, metadata, options, key)
 
     def _find(self, given: object) -> tuple[str, Job[Any, Any] | None, str]:
+        if isinstance(given, Job):
+            return given.name, given, self.registry.add(given).queue
         if isinstance(given, str):
             if not given:
                 raise EnqueueValueError("a job's name is not empty. Nothing was sent.")
             found = self.registry.find(given)
             return (given, None, self.registry.queue) if found is None else (found.job.name, found.job, found.queue)
-        job = as_job(given)
-        return job.name, job, self.registry.add(job).queue
+        return self._find(as_job(given))
 
     def _encode(self, name: str, payload: object, schema: Schema) -> tuple[bytes, Any, list[str] | None]:
         late: list[str] | None = None
