@@ -59,7 +59,8 @@ class Store:
     _identity: tuple[int, int] = field(init=False)
     _logged: int = 0
     """Pages since the log was moved."""
-    _changes: int = 0
+    _rows: int = 0
+    """Written by this connection."""
 
     def __post_init__(self) -> None:
         self._file = Path(self.path)
@@ -97,10 +98,12 @@ class Store:
 
     def tidy(self) -> None:
         """Move the write-ahead log into the file when there is much of it; nobody waits for this, as for a commit."""
-        changes = self.connection.total_changes
-        self._logged += 3 + (changes - self._changes) // 6  # pages, more or less: SQLite does not tell
-        self._changes = changes
-        if self._logged < LOG or not self.writes:
+        rows = self.connection.total_changes - self._rows
+        if not rows:
+            return
+        self._rows += rows
+        self._logged += 3 + rows // 6  # more or less: SQLite does not tell
+        if self._logged < LOG:
             return
         self._logged = 0
         self.gate.acquire()
