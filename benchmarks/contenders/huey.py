@@ -1,4 +1,7 @@
-"""huey on SQLite: its consumer with one thread (its best on one file), and its own defaults otherwise."""
+"""huey on SQLite: its consumer with one thread (its best on one file), and its own defaults otherwise.
+
+Those are WAL, and SQLite's own synchronous=FULL: each of its commits waits for the disk, on the caller's thread.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
 """The wire format: what encode writes fits the published schema, and what it reads needs a jobName alone."""
 
+import copy
 import json
-from dataclasses import dataclass
+import pickle
+from dataclasses import FrozenInstanceError, dataclass, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from waybill import JobService, Session, define_job
-from waybill.envelope import Envelope, decode, encode
+from waybill.envelope import Envelope, Message, decode, encode
 from waybill.testing import MemoryDriver, VirtualClock, run_until_idle
 
 SCHEMA = json.loads(files("waybill").joinpath("envelope.schema.json").read_bytes())
@@ -151,8 +153,6 @@ def test_a_moment_of_another_producer_is_read():
 async def test_handlers_see_an_aware_moment_whoever_wrote_it(driver, service, written):
     seen = []
     service.registry.add(define_job(name="x", handler=lambda ctx: seen.append(ctx.enqueued_at)))
-    from waybill import Message
-
     await driver.enqueue(Message("id1", "default", json.dumps({"jobName": "x", "enqueuedAt": written}).encode()))
     await run_until_idle(service)
     assert seen == [datetime(2026, 11, 23, 10, tzinfo=UTC)]
@@ -161,3 +161,13 @@ async def test_handlers_see_an_aware_moment_whoever_wrote_it(driver, service, wr
 def test_no_package_of_ours_can_load_pickles():
     sources = [each.read_text() for each in files("waybill").iterdir() if each.name.endswith(".py")]
     assert not any(word in text for text in sources for word in ("import pickle", "marshal", "yaml", "eval("))
+
+
+def test_a_message_is_a_frozen_value_that_is_copied_with_changes():
+    message = Message("id1", "default", b"{}", priority=3)
+    with pytest.raises(FrozenInstanceError):
+        message.priority = 4
+    assert replace(message, priority=4, group="g") == Message("id1", "default", b"{}", None, "g", 4, {})
+    assert pickle.loads(pickle.dumps(message)) == copy.deepcopy(message) == message
+    message.headers["its own"] = "yes"
+    assert Message("id1", "default", b"{}").headers == {}

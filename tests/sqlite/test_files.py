@@ -302,6 +302,18 @@ def drop_all(store):
     store.execute("CREATE TABLE not_empty (x)")
 
 
+@pytest.mark.parametrize(("size", "batches"), [(1000, 10), (1, 300)])
+async def test_the_log_is_moved_into_the_file_before_a_commit_has_to(connect, message, path, size, batches):
+    driver = await connect(durability="normal")
+    await driver._database.write(lambda store: store.execute("PRAGMA wal_autocheckpoint = 0").fetchone())
+    before = os.path.getsize(path)
+    for _ in range(batches):
+        await driver.enqueue_batch([(message(body=b"x" * 300), None) for _ in range(size)])
+    await driver.receive("elsewhere", limit=1, wait=NOW)  # behind it, in the thread
+    assert os.path.getsize(path) > before + 50_000
+    assert os.path.getsize(f"{path}-wal") < 8 * 2**20
+
+
 async def test_a_long_reader_lets_the_log_grow_and_it_is_cut_once_that_ends(connect, message, path):
     driver = await connect(durability="normal")
     await driver.enqueue(message())

@@ -91,6 +91,19 @@ async def test_a_batch_has_one_outcome_per_item_in_order(driver, take, message):
     assert await driver.enqueue_batch([]) == []
 
 
+@pytest.mark.parametrize("size", [99, 100, 101, 350])
+async def test_a_batch_of_any_size_and_mixture_is_stored_in_its_order(driver, take, message, size):
+    special = {size // 2: {"headers": {"a": "b"}}, size // 3: {"body": b"x" * 5000}, size // 4: {"group": "g"}}
+    sent = [message(f"{n}", **special.get(n, {})) for n in range(size)]
+    batch = [(each, None) for each in sent]
+    batch.append((sent[3], None))
+    batch[7:7] = [(message("elsewhere", queue="r"), None), (message("later"), timedelta(days=1))]
+    assert await driver.enqueue_batch(batch) == [each.id for each, _ in batch]
+    assert [delivery.message for delivery in await take(1000)] == sent
+    assert ids(await take(queue="r")) == ["elsewhere"]
+    assert (await driver.stats("q")).delayed == 1
+
+
 async def test_a_delayed_message_never_comes_early(driver, take, message, clock):
     await driver.enqueue_in(message("a"), timedelta(seconds=10))
     await driver.enqueue_at(message("b"), clock.now() + timedelta(microseconds=10_000_001))

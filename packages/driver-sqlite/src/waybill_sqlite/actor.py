@@ -230,6 +230,7 @@ class Actor:
         if changed and self._waiting is not None:
             self._waiting.announce(store, changed)  # first: once told, the loop is busy with the answers
         self._calls.finish(outcomes)
+        store.tidy()
 
 
 def _perform(call: Call, store: Store) -> Outcome:

@@ -1,5 +1,7 @@
--- name: insert_plain
-INSERT INTO job (queue, id, state, rank, at, headers, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+-- name: insert_alike
+-- As many rows of id, rank and body as there are; what they have in common is bound once.
+INSERT INTO job (queue, at, state, id, rank, body) SELECT ?, ?, ?, column1, column2, column3
+FROM (VALUES (?, ?, ?)) WHERE true
 ON CONFLICT (queue, id) DO NOTHING
 
 -- name: insert

@@ -1,8 +1,8 @@
 """One writer at a time, first come, first served, over all processes.
 
 SQLite's own lock is no queue: under load, one process can keep all others out for as long as it likes. This lock is
-one, and holding it around every commit also keeps writers and checkpoints apart (see the README on SQLite's
-WAL-reset bug). The wait has no limit here: nobody's call has begun before the gate is passed, so the actor lets
+one, and holding it around every commit and checkpoint also keeps these apart (see the README on SQLite's WAL-reset
+bug). The wait has no limit here: nobody's call has begun before the gate is passed, so the actor lets
 calls end at their deadline while its thread still stands in the line.
 """
 

@@ -33,6 +33,8 @@ def micros_at(moment: datetime) -> int:
 
 
 LAST: Final = micros_at(_LAST)
+LOG: Final = 500
+"""Pages of write-ahead log, more or less, from which on it is moved; from 1000 on, SQLite does so within a commit."""
 
 
 def moment(at: int) -> datetime:
@@ -55,6 +57,10 @@ class Store:
     _numbers: dict[str, int] = field(default_factory=dict)
     _file: Path = field(init=False)
     _identity: tuple[int, int] = field(init=False)
+    _logged: int = 0
+    """Pages since the log was moved."""
+    _rows: int = 0
+    """Written by this connection."""
 
     def __post_init__(self) -> None:
         self._file = Path(self.path)
@@ -84,11 +90,29 @@ class Store:
         return True
 
     def commit(self) -> set[str]:
-        """End it; the queues it changed. A checkpoint, when one is due, is part of this."""
+        """End it; the queues it changed."""
         self.connection.execute("COMMIT")
         self.gate.release()
         changed, self.changed = self.changed, set()
         return changed
+
+    def tidy(self) -> None:
+        """Move the write-ahead log into the file when there is much of it; nobody waits for this, as for a commit."""
+        rows = self.connection.total_changes - self._rows
+        if not rows:
+            return
+        self._rows += rows
+        self._logged += 3 + rows // 6  # more or less: SQLite does not tell
+        if self._logged < LOG:
+            return
+        self._logged = 0
+        self.gate.acquire()
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            pass  # the next commit meets it, and tells
+        finally:
+            self.gate.release()
 
     def rollback(self) -> None:
         """Undo it, whatever is left of it."""

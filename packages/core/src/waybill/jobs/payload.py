@@ -49,8 +49,12 @@ class Schema:
         """
         plain: Any = value
         try:
-            plain = value if self._plain else msgspec.to_builtins(value, enc_hook=_to_builtin)
+            if not self._plain and type(value) is not dict:
+                plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
             fault = _fault(plain, MAX_DEPTH)
+            if fault and not self._plain and plain is value:  # most dicts need no conversion; this one may
+                plain = msgspec.to_builtins(value, enc_hook=_to_builtin)
+                fault = _fault(plain, MAX_DEPTH)
             raw = b"" if fault else _encoder.encode(plain)
         except RecursionError:
             fault, raw = _TOO_DEEP, b""

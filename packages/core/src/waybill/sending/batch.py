@@ -49,12 +49,14 @@ async def send_batch(service: JobService, items: Iterable[Any], on_progress: Pro
 
 def _prepare_all(rules: Rules, items: Sequence[Any]) -> list[Prepared]:
     prepared: list[Prepared] = []
+    now = rules.clock.now()
     for index, item in enumerate(items):
         try:
             if isinstance(item, Call):
-                prepared.append(rules.prepare(item.job, item.payload, item.due, **(item.options or {})))
+                prepared.append(rules.prepare(item.job, item.payload, item.due, now, **(item.options or {})))
             elif isinstance(item, (tuple, list)) and len(item) == 2:
-                prepared.append(rules.prepare(*item))
+                job, payload = item
+                prepared.append(rules.prepare(job, payload, None, now))
             else:
                 raise EnqueueValueError(f"an item of a batch is job.call(payload) or (job, payload), not {item!r}")
         except Exception as error:

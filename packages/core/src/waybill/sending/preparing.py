@@ -77,7 +77,7 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):  # a batch makes many, an
     queue: str
     scheduled_at: datetime | None
     enqueued_at: datetime
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, Any] | None
     options: JobOptions
     unique_key: str | None
 
@@ -136,6 +136,8 @@ class Rules(msgspec.Struct, frozen=True):
         job: Job[Any, Any] | type[Job[Any, Any]] | str,
         payload: Any = None,
         due: Duration | At | float | None = None,
+        now: datetime | None = None,
+        /,
         *,
         job_id: str | None = None,
         queue: str | None = None,
@@ -146,7 +148,7 @@ class Rules(msgspec.Struct, frozen=True):
         parent_id: str | None = None,
         **unknown: object,
     ) -> Prepared:
-        """Check one call and encode it.
+        """Check one call and encode it; *now*: the moment it shares with the others of a batch.
 
         Raises:
             EnqueueError, ValueError, ConfigurationError: something is refused; the message says what to do.
@@ -157,8 +159,9 @@ class Rules(msgspec.Struct, frozen=True):
         options = _UNNAMED if definition is None else definition.options
         queue = self.checked_queue((options.queue or default_queue) if queue is None else queue)
         raw, parsed, late = self._encode(name, payload, _ANY_JSON if definition is None else definition.payload_schema)
-        now = self.clock.now()
-        when, scheduled_at = _due(options.delay if due is None else due, now)
+        now = self.clock.now() if now is None else now
+        due = options.delay if due is None else due
+        when, scheduled_at = (None, None) if due is None else _due(due, now)
         job_id = new_job_id() if job_id is None else _checked_id(job_id)
         max_attempts = None if retries is None else _checked_retries(retries) + 1
         unique = None if options.unique is None else _unique(name, options.unique, parsed)
@@ -185,16 +188,17 @@ class Rules(msgspec.Struct, frozen=True):
             options.priority if priority is None else checked_priority(priority),
         )
         key = None if unique is None else unique.key.removeprefix(f"{name}:")
-        return Prepared(message, name, payload, when, queue, scheduled_at, now, metadata or {}, options, key)
+        return Prepared(message, name, payload, when, queue, scheduled_at, now, metadata, options, key)
 
     def _find(self, given: object) -> tuple[str, Job[Any, Any] | None, str]:
+        if isinstance(given, Job):
+            return given.name, given, self.registry.add(given).queue
         if isinstance(given, str):
             if not given:
                 raise EnqueueValueError("a job's name is not empty. Nothing was sent.")
             found = self.registry.find(given)
             return (given, None, self.registry.queue) if found is None else (found.job.name, found.job, found.queue)
-        job = as_job(given)
-        return job.name, job, self.registry.add(job).queue
+        return self._find(as_job(given))
 
     def _encode(self, name: str, payload: object, schema: Schema) -> tuple[bytes, Any, list[str] | None]:
         late: list[str] | None = None
@@ -231,8 +235,6 @@ def _checked_retries(value: object) -> int:
 
 def _due(given: Any, now: datetime) -> tuple[Due, datetime | None]:
     """What to tell the driver, and when that is; (None, None) is now."""
-    if given is None:
-        return None, None
     if isinstance(given, At):
         when = parse_moment(given.when)
         return (when, when) if when > now else (None, None)

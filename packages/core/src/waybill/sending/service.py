@@ -341,7 +341,7 @@ class JobService:
             prepared.payload,
             0,
             prepared.enqueued_at,
-            prepared.metadata,
+            prepared.metadata or {},
         )
         await self.hooks.fire("job_enqueued", job=job, payload=prepared.payload, result=result)
 
