@@ -121,15 +121,15 @@ class Receiving:
         Raises:
             LostError, DriverClosedError: nothing will.
         """
-        heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[None] = loop.create_future()
         self._waiters[heard] = names
+        timer = loop.call_later(seconds, _wake, heard)
         try:
-            async with asyncio.timeout(seconds):
-                await heard
-        except TimeoutError:
-            pass
+            await heard
         finally:
-            self._waiters.pop(heard, None)
+            timer.cancel()
+            del self._waiters[heard]
 
     def _ring(self, names: Sequence[str]) -> None:
         """Let the first who waits for one of these queues look, if there is something to see."""
@@ -139,7 +139,7 @@ class Receiving:
                 continue
             for heard, wanted in self._waiters.items():
                 if name in wanted and not heard.done():
-                    heard.set_result(None)
+                    _wake(heard)
                     break
 
     # -- taps ------------------------------------------------------------------------------------------
@@ -288,3 +288,8 @@ class Receiving:
             self._spawn(self._leave(tap))
         if self._errands:
             await asyncio.wait(self._errands, timeout=PATIENCE)
+
+
+def _wake(heard: asyncio.Future[None]) -> None:
+    if not heard.done():
+        heard.set_result(None)

@@ -30,8 +30,8 @@ _OFTEN: Final = 10
 _COUNTS_NO_NACKS: Final = (4, 3)
 """From this version on the server does not count what is given back."""
 
-_TURNS: Final = 3
-"""Of the loop: in which it notices that a connection has ended, if it has."""
+_TURNS: Final = 5
+"""Of the loop: in which it reads what came before the end of a connection, and notices that it has ended."""
 
 
 class Settle:
