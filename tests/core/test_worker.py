@@ -113,6 +113,23 @@ async def test_it_holds_as_many_jobs_as_it_has_slots(service, driver, until):
         await until(lambda: len(RAN) == 10)
 
 
+async def test_a_job_that_came_begins_before_more_is_asked_for(driver, wrapped, until):
+    order = []
+
+    async def note(name, *args):
+        order.append(name)
+
+    async def begin(payload):
+        order.append("begun")
+
+    service = JobService(wrapped(driver, before=note), jobs=[define_job(name="y", handler=begin)])
+    async with Worker(service):
+        await until(lambda: "receive" in order)
+        await service.enqueue("y")
+        await until(lambda: order.count("receive") == 2)
+    assert [each for each in order if each in {"receive", "begun"}][:3] == ["receive", "begun", "receive"]
+
+
 async def test_high_priority_starts_first(service):
     for priority in (0, 9, 5):
         await service.enqueue(JOB, priority, priority=priority)

@@ -59,6 +59,15 @@ async def test_a_release_spends_no_attempt_and_a_nack_does(driver, message):
     assert got.attempt == 2
 
 
+async def test_what_a_receiver_changes_in_a_message_does_not_go_back(driver, message):
+    await driver.enqueue(message(headers={"a": "1"}))
+    [got] = await take(driver)
+    got.message.headers["a"] = "2"
+    await driver.release(got)
+    [got] = await take(driver)
+    assert got.message.headers == {"a": "1"}
+
+
 @pytest.mark.parametrize("queue_type", ["quorum", "classic"])
 async def test_attempts_count_on_over_any_number_of_nacks(connect, message, queue_type):
     """More than delivery_limit of them, at which the server would give the message up by itself."""
@@ -71,6 +80,18 @@ async def test_attempts_count_on_over_any_number_of_nacks(connect, message, queu
     [got] = await take(driver)
     await driver.ack(got)
     assert (await driver.stats("q")).dead == 0
+
+
+async def test_attempts_count_on_over_vanished_holders_of_a_classic_queue(shared, connect, message):
+    """The server tells of a message that it was out before, and not how often."""
+    driver = await connect(queue_type="classic")
+    await driver.enqueue(message("a"))
+    for attempt in (1, 2, 3, 4):
+        [got] = await again(take, driver)
+        assert got.attempt == attempt
+        shared.cut()
+    [got] = await again(take, driver)
+    await driver.ack(got)
 
 
 async def test_the_same_delay_again_and_again_is_no_cycle(driver, message):
@@ -227,6 +248,19 @@ async def test_what_came_for_a_receiver_that_was_cancelled_goes_back(driver, con
     got = await take(await connect(), 5)
     assert sorted(ids(got)) == ["1", "2", "3", "4", "5"]
     assert max(each.attempt for each in got) <= 2
+
+
+async def test_what_came_for_nobody_spends_no_attempt_on_a_classic_queue(connect, message):
+    driver = await connect(queue_type="classic")
+    waiting = asyncio.create_task(driver.receive("q", limit=50, wait=SOON))
+    await asyncio.sleep(0.2)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    for _ in range(5):
+        await driver.enqueue(message())
+    got = await take(await connect(queue_type="classic"), 5)
+    assert sorted(ids(got)) == ["1", "2", "3", "4", "5"]
+    assert {each.attempt for each in got} == {1}
 
 
 async def test_a_prefetch_of_one_s_own_limits_what_is_pushed_and_not_what_is_had(connect, message):

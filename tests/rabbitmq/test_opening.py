@@ -119,9 +119,10 @@ def test_a_url_says_all_that_keywords_say():
 
 
 def test_claims_say_what_the_options_make_true():
-    assert RabbitMQDriver("amqp://h").capabilities.priorities == 1
+    quorum = RabbitMQDriver("amqp://h").capabilities
+    assert (quorum.priorities, quorum.durability) == (1, "host-fsync")
     classic = RabbitMQDriver("amqp://h?queue_type=classic&max_priority=9&consumer_timeout=2h").capabilities
-    assert classic.priorities == 10
+    assert (classic.priorities, classic.durability) == (10, "host-lazy")
     assert classic.max_run.total_seconds() == 7200
 
 

@@ -33,7 +33,7 @@ def notes(
     if blocked is not None:
         yield Note("warning", f"it takes no messages now: {blocked}", "drain the queues, or give it memory or disk")
     if options.queue_type == "classic":
-        fact = "queue_type=classic: jobs are on one node, and the server gives none up that crashes its workers"
+        fact = "queue_type=classic: a job is on one node alone, and confirmed before it is on the disk there"
         yield Note("warning", fact, "queue_type=quorum, unless strict priorities are needed")
     else:
         yield Note("ok", "quorum queues: a job is on disk, on most nodes of the cluster, before it is confirmed")

@@ -125,7 +125,8 @@ class RabbitMQDriver:
             parallel_batches=4,
             lease=None,
             max_run=options.consumer_timeout or _DEFAULT_CONSUMER_TIMEOUT,
-            durability="host-fsync",
+            # A classic queue confirms what is written, before it is on the disk.
+            durability="host-lazy" if options.queue_type == "classic" else "host-fsync",
             delay_resolution=options.delay_unit,
             fencing="strict",
             idempotent_enqueue=None,

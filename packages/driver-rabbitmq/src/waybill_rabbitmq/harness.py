@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 import pika
 
@@ -21,6 +24,7 @@ class RabbitMQHarness(BrokerHarness):
 
     suite = "0.1"
     broker = "rabbitmq"
+    options: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,9 +32,10 @@ class RabbitMQHarness(BrokerHarness):
 
     async def open(self, *, lease: timedelta = LEASE) -> RabbitMQDriver:
         address = await self.address()
-        driver = RabbitMQDriver(address, prefix=self._prefix)
-        if "prefix=" not in (self.url or ""):
-            self.url = f"{address}{'&' if '?' in address else '?'}prefix={self._prefix}"  # for other processes
+        if "prefix=" not in address:
+            options = urlencode({"prefix": self._prefix, **self.options})
+            address = self.url = f"{address}{'&' if '?' in address else '?'}{options}"  # for other processes
+        driver = RabbitMQDriver(address)
         await driver.open()
         return driver
 
@@ -38,7 +43,7 @@ class RabbitMQHarness(BrokerHarness):
         await asyncio.to_thread(self._publish, await self.address(), queue, body)
 
     def _publish(self, address: str, queue: str, body: bytes) -> None:
-        names = Names(RabbitMQOptions(prefix=self._prefix))
+        names = Names(RabbitMQOptions(prefix=self._prefix, **self.options))
         connection = pika.BlockingConnection(pika.URLParameters(address.partition("?")[0]))
         try:
             channel = connection.channel()
@@ -47,3 +52,9 @@ class RabbitMQHarness(BrokerHarness):
             channel.basic_publish("", names.queue(queue), body)
         finally:
             connection.close()
+
+
+class ClassicHarness(RabbitMQHarness):
+    """The same on classic queues with priorities: `--harness waybill_rabbitmq.harness:ClassicHarness`."""
+
+    options: ClassVar = {"queue_type": "classic", "max_priority": 9}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,7 +16,7 @@ from pika import BasicProperties
 from waybill.driver import Delivery
 from waybill.envelope import Message
 
-from .records import to_message
+from .records import attempts_before, deliveries_counted, to_message
 
 if TYPE_CHECKING:
     from .tap import Tap
@@ -51,8 +50,19 @@ class Held:
     settled: bool = False
     """Whether it is on its way to the server that it is done or given back."""
 
-    @cached_property
+    @property
+    def counted(self) -> int:
+        """Deliveries of it that ended without its holder saying how, as far as the server tells."""
+        return deliveries_counted(self.properties, redelivered=self.redelivered)
+
+    @property
+    def attempts_before(self) -> int:
+        """Begun deliveries before this one."""
+        return attempts_before(self.properties, redelivered=self.redelivered)
+
+    @property
     def message(self) -> Message:
+        """One of the caller's own: what is changed in it does not change what goes back."""
         return to_message(self.tap.queue, self.properties, self.body)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pika import ConnectionParameters
 from pika.adapters.asyncio_connection import AsyncioConnection
@@ -15,6 +15,7 @@ from waybill.errors import ConfigurationError
 
 from .channel import Channel
 from .failures import LostError
+from .wire import Network
 
 _pikas_logger: Final = logging.getLogger("pika")
 
@@ -50,7 +51,7 @@ class Link:
                 on_open_callback=self._on_open,
                 on_open_error_callback=self._on_close,
                 on_close_callback=self._on_close,
-                custom_ioloop=self._loop,
+                custom_ioloop=cast("Any", Network(self._loop)),  # which its types do not know of
             )
         except TypeError as error:
             raise ConfigurationError(

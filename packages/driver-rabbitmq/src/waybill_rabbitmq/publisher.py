@@ -27,17 +27,29 @@ class Shipment:
     def __init__(self, parcels: Sequence[Parcel]) -> None:
         self.parcels = parcels
         self.outcomes: list[Exception | None] = [UnansweredError(sent=True)] * len(parcels)
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left = len(parcels)
-        if not parcels:
-            self.done.set_result(None)
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def wait(self, end: float) -> bool:
+        """Wait until all is told, or until that time on the loop's clock; whether it is."""
+        if self._left:
+            timer = self._done.get_loop().call_at(end, self._end)
+            try:
+                await self._done
+            finally:
+                timer.cancel()
+        return not self._left
 
     def tell(self, number: int, outcome: Exception | None) -> None:
         """What became of one."""
         self.outcomes[number] = outcome
         self._left -= 1
-        if not self._left and not self.done.done():
-            self.done.set_result(None)
+        if not self._left:
+            self._end()
+
+    def _end(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
 
 
 class Publisher:

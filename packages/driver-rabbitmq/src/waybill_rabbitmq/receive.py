@@ -15,7 +15,7 @@ from waybill.timing import ZERO
 
 from .failures import EXPECTED, LostError, closed
 from .held import Held, Holdings
-from .records import attempts_before, deliveries_counted, due_of, rest_of
+from .records import due_of, rest_of
 from .server import PATIENCE, Server
 from .storing import order, store_one
 from .tap import Tap
@@ -36,6 +36,7 @@ class Receiving:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._server_counts = server.options.queue_type != "classic"
         self.holdings = Holdings()
         self._taps: dict[str, Tap] = {}
         self._opening: dict[str, asyncio.Task[Tap]] = {}
@@ -121,15 +122,15 @@ class Receiving:
         Raises:
             LostError, DriverClosedError: nothing will.
         """
-        heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[None] = loop.create_future()
         self._waiters[heard] = names
+        timer = loop.call_later(seconds, _wake, heard)
         try:
-            async with asyncio.timeout(seconds):
-                await heard
-        except TimeoutError:
-            pass
+            await heard
         finally:
-            self._waiters.pop(heard, None)
+            timer.cancel()
+            del self._waiters[heard]
 
     def _ring(self, names: Sequence[str]) -> None:
         """Let the first who waits for one of these queues look, if there is something to see."""
@@ -139,7 +140,7 @@ class Receiving:
                 continue
             for heard, wanted in self._waiters.items():
                 if name in wanted and not heard.done():
-                    heard.set_result(None)
+                    _wake(heard)
                     break
 
     # -- taps ------------------------------------------------------------------------------------------
@@ -186,7 +187,8 @@ class Receiving:
     def arrived(self, held: Held) -> None:
         """A message has come in."""
         rest = rest_of(held.properties, datetime.now(UTC))
-        if rest > ZERO:
+        if rest > ZERO or (held.redelivered and not self._server_counts):
+            # Of a message that was out before, a classic queue tells no more: noted on a copy, attempts add up.
             self._spawn(self._send_round(held, rest))
             return
         held.tap.park(held)
@@ -205,8 +207,7 @@ class Receiving:
 
     def _hand_out(self, held: Held) -> Delivery:
         self.holdings.add(held)
-        attempt = attempts_before(held.properties, redelivered=held.redelivered) + 1
-        return Delivery(held.message, attempt, held.receipt)
+        return Delivery(held.message, held.attempts_before + 1, held.receipt)
 
     # -- giving back -----------------------------------------------------------------------------------
 
@@ -234,7 +235,7 @@ class Receiving:
             back = tap.take(len(tap.parked))
             # The server counts what goes back as a failed delivery. Once does no harm, and keeps its place in the
             # queue; another time it goes back as a copy, whose count is as it was.
-            again = [held for held in back if deliveries_counted(held.properties, redelivered=held.redelivered)]
+            again = [held for held in back if not self._server_counts or held.counted]
             await self._go_back(tap, [held for held in back if held not in again])
             for held in again:
                 await self._send_round(held, ZERO)
@@ -245,8 +246,8 @@ class Receiving:
 
     async def _send_round(self, held: Held, rest: timedelta) -> None:
         """Store a copy that waits for what is left of its time, and drop this one."""
-        attempts = attempts_before(held.properties, redelivered=held.redelivered)
-        copy = order(self._server.names, held.message, rest, attempts=attempts, due=due_of(held.properties))
+        due = due_of(held.properties)
+        copy = order(self._server.names, held.message, rest, attempts=held.attempts_before, due=due)
         try:
             await store_one(self._server, copy)
         except (*EXPECTED, WaybillError) as error:
@@ -288,3 +289,8 @@ class Receiving:
             self._spawn(self._leave(tap))
         if self._errands:
             await asyncio.wait(self._errands, timeout=PATIENCE)
+
+
+def _wake(heard: asyncio.Future[None]) -> None:
+    if not heard.done():
+        heard.set_result(None)

@@ -184,15 +184,24 @@ class Server:
         """
         publisher = await self._ready(end)
         shipment = publisher.send(parcels)
-        if not shipment.done.done():
-            await asyncio.wait([shipment.done], timeout=max(end - self._loop.time(), 0))
+        told = await shipment.wait(end)
         link = self.sending.now
-        if not shipment.done.done() and link is not None and link.blocked is None:
+        if not told and link is not None and link.blocked is None:
             link.abort()  # its answers would come too late for others as well
         return shipment.outcomes
 
+    def _at_hand(self) -> Publisher | None:
+        """The publisher, unless it has to be waited for."""
+        link, publisher = self.sending.now, self._publisher
+        if link is None or link.blocked is not None or publisher is None or publisher.channel.ended is not None:
+            return None
+        return publisher
+
     async def _ready(self, end: float) -> Publisher:
         """A publisher whose connection the server reads from."""
+        return self._at_hand() or await self._make_ready(end)
+
+    async def _make_ready(self, end: float) -> Publisher:
         limit = asyncio.timeout_at(end)
         blocked: str | None = None
         try:

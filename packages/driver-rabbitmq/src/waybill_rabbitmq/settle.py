@@ -18,7 +18,6 @@ from waybill.timing import ZERO
 from .failures import EXPECTED, LostError, lost_lease, while_calling
 from .held import Held
 from .receive import Receiving
-from .records import attempts_before, deliveries_counted
 from .server import Server
 from .storing import Order, dead_order, order, store
 from .tap import Tap
@@ -30,8 +29,8 @@ _OFTEN: Final = 10
 _COUNTS_NO_NACKS: Final = (4, 3)
 """From this version on the server does not count what is given back."""
 
-_TURNS: Final = 3
-"""Of the loop: in which it notices that a connection has ended, if it has."""
+_TURNS: Final = 5
+"""Of the loop: in which it reads what came before the end of a connection, and notices that it has ended."""
 
 
 class Settle:
@@ -172,11 +171,10 @@ class Settle:
         return [told.get(held.tap) for held in some]
 
     def _copy(self, held: Held, delay: timedelta, *, spent: int) -> Order:
-        attempts = attempts_before(held.properties, redelivered=held.redelivered) + spent
-        return order(self._server.names, held.message, delay, attempts=attempts)
+        return order(self._server.names, held.message, delay, attempts=held.attempts_before + spent)
 
     def _may_go_back(self, held: Held) -> bool:
         """Whether the server's own way back counts the attempt, and is far from giving the message up."""
         if self._server.options.queue_type == "classic" or self._server.version >= _COUNTS_NO_NACKS:
             return False
-        return deliveries_counted(held.properties, redelivered=held.redelivered) < self._often
+        return held.counted < self._often
