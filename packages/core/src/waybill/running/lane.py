@@ -64,7 +64,8 @@ class Lane:
                 self._changed.clear()
                 await self._changed.wait()
             try:
-                await self.receive(_WAIT)
+                if await self.receive(_WAIT):
+                    await asyncio.sleep(0)  # what has come begins before more is asked for
             except (ConfigurationError, DriverClosedError):
                 raise
             except Exception as error:
