@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from waybill.errors import ConfigurationError
@@ -50,13 +50,7 @@ class Server:
         return (self,)
 
     async def connect(self, key: str = "") -> Link:
-        link = Link(await self.address.connection(self._seconds))
-        await link.open()
-        if self.closing:
-            await link.close(0)
-            raise closed()
-        self._links = {each for each in self._links if not each.ended} | {link}
-        return link
+        return await self._in_time(self._loop.time() + self._seconds, self._new_link())
 
     async def call(
         self,
@@ -102,7 +96,7 @@ class Server:
         link = self._link
         try:
             if link is None or link.ended:
-                link = await self._connected(until)
+                link = await self._in_time(until, self._ready_link())
             result = await answer_of(link.send(command, until, undo=undo, fallback=fallback), undo)
             if safely:
                 await self._wait_until_safe(link, until)
@@ -120,14 +114,27 @@ class Server:
         if self.options.wait_fsync and (await link.send(pack("WAITAOF", 1, 0, patience), until))[0] < 1:
             raise UnsafeError("the server has not confirmed that it is on disk")
 
-    async def _connected(self, until: float) -> Link:
+    async def _ready_link(self) -> Link:
+        async with self._connecting:
+            if self._link is None or self._link.ended:
+                self._link = await self._new_link()
+            return self._link
+
+    async def _new_link(self) -> Link:
+        link = Link(await self.address.connection(self._seconds))
+        await link.open()
+        if self.closing:
+            await link.close(0)
+            raise closed()
+        self._links = {each for each in self._links if not each.ended} | {link}
+        return link
+
+    async def _in_time(self, until: float, connecting: Awaitable[Link]) -> Link:
         begun = self._loop.time()
         limit = asyncio.timeout_at(until)
         try:
-            async with limit, self._connecting:
-                if self._link is None or self._link.ended:
-                    self._link = await self.connect()
-                return self._link
+            async with limit:
+                return await connecting
         except TimeoutError as error:
             if not limit.expired():
                 raise

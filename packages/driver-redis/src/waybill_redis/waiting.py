@@ -66,10 +66,7 @@ class Bell:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         try:
-            if self._turn.locked():
-                async with asyncio.timeout_at(end):
-                    await self._turn.acquire()
-            else:
+            async with asyncio.timeout_at(end):
                 await self._turn.acquire()
         except TimeoutError:
             return None
@@ -111,7 +108,7 @@ class Bell:
             loop.call_later(self._idle, self._hang_up_unless_used, link)
         self._used = True
         left = max(end - loop.time(), 0)
-        until = end + self._timeout
+        until = loop.time() + left + self._timeout
         by_digest, whole = pack_call(look.script, self._every, look.arguments(left + self._timeout))
         listening = link.send(pack("BLPOP", *self._wake, f"{left + _SLACK:.3f}"), until)
         looking = link.send(by_digest, until, undo=look.undo, fallback=whole)
