@@ -143,7 +143,7 @@ class Link(asyncio.Protocol):
         if isinstance(answer, Exception):
             if isinstance(answer, NoScriptError) and call.fallback is not None:  # a new server, or SCRIPT FLUSH
                 self._write(call.fallback())
-                self._calls.append(call._replace(fallback=None))
+                self._calls.append(_Call(future, call.sent, call.until, call.undo, None))
                 return
             _fail(future, answer)
             if ends_the_link(answer):
