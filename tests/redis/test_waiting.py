@@ -190,13 +190,12 @@ async def test_a_wait_ends_in_its_time_though_nothing_can_end_it_but_the_server(
     assert time.monotonic() - start < 0.2 + QUICK
 
 
-async def test_a_connection_that_nobody_waits_on_is_closed(connect, redis):
-    before = len(await redis.client_list())
+async def test_a_connection_that_nobody_waits_on_is_closed(connect):
     driver = await connect(look="50ms")
     assert await driver.receive("q", limit=1, wait=timedelta(milliseconds=20)) == []
-    assert len(await redis.client_list()) == before + 2
+    link = driver._receiving._bells["q",]._link
     end = time.monotonic() + 5
-    while len(await redis.client_list()) > before + 1:
+    while not link.ended:
         assert time.monotonic() < end
         await passed(0.02)
     assert await driver.receive("q", limit=1, wait=timedelta(milliseconds=20)) == []
