@@ -69,6 +69,11 @@ class Link(asyncio.Protocol):
             raise LostError("the connection has ended", sent=False)
         self._transport.set_protocol(self)
 
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._calls)
+
     def send(
         self, command: bytes, until: float, *, undo: Undo | None = None, fallback: Callable[[], bytes] | None = None
     ) -> asyncio.Future[Any]:

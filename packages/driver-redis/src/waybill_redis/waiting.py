@@ -132,7 +132,7 @@ class Bell:
     def _hang_up_unless_used(self, link: Link) -> None:
         if link.ended:
             return
-        if self._used or self._turn.locked():
+        if self._used or link.busy:
             self._used = False
             asyncio.get_running_loop().call_later(self._idle, self._hang_up_unless_used, link)
         else:  # nobody has waited for a while
