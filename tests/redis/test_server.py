@@ -90,6 +90,21 @@ async def test_a_waiting_receive_notices_that_the_server_stands_still(server, co
     server.resume()
 
 
+async def test_a_look_whose_receiver_has_given_up_takes_nothing(server, connect, message):
+    driver = await connect(server.direct_url, timeout="300ms", look="200ms", lease="60s")
+    other = await connect(server.direct_url)
+    waiting = asyncio.create_task(driver.receive("q", limit=1, wait=timedelta(seconds=30)))
+    await passed(0.1)
+    sending = asyncio.create_task(other.enqueue(message("a")))
+    server.pause()
+    with pytest.raises(BrokerUnavailableError):
+        await asyncio.wait_for(waiting, 5)
+    server.resume()
+    await sending
+    (delivery,) = await other.receive("q", limit=1, wait=SOON)
+    assert (delivery.message.id, delivery.attempt) == ("a", 1)
+
+
 async def test_closing_ends_in_time_while_the_server_stands_still(server, connect):
     driver = await connect(server.direct_url, timeout="300ms")
     server.pause()

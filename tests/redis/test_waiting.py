@@ -43,6 +43,23 @@ async def test_receivers_of_one_driver_share_as_well(driver, message):
     assert [len(each) for each in await asyncio.gather(*tasks)] == [10, 10, 10]
 
 
+async def test_each_receiver_of_one_driver_gets_as_many_as_it_asked_for(driver, message):
+    tasks = [waits(driver, limit) for limit in (1, 5, 10)]
+    await passed(0.1)
+    await driver.enqueue_batch([(message(), None) for _ in range(30)])
+    assert [len(each) for each in await asyncio.gather(*tasks)] == [1, 5, 10]
+
+
+async def test_one_that_waits_behind_another_ends_in_its_time(connect):
+    driver = await connect(look="60s")
+    first = waits(driver)
+    await passed(0.02)
+    start = time.monotonic()
+    assert await driver.receive("q", limit=1, wait=timedelta(milliseconds=100)) == []
+    assert 0.1 <= time.monotonic() - start < 0.1 + QUICK
+    await cancel([first])
+
+
 async def test_an_earlier_delayed_job_is_on_time_while_all_sleep_on_a_later_one(connect, message):
     drivers = [await connect(look="60s") for _ in range(3)]
     await drivers[0].enqueue_in(message("later"), timedelta(seconds=50))
@@ -152,6 +169,36 @@ async def test_a_token_whose_receiver_died_delays_only_until_the_next_look(conne
     pipeline.zadd(f"{prefix}:{{q}}:ready", {"a": 1})
     await pipeline.execute()
     assert ids(await asyncio.wait_for(waiting, 5)) == ["a"]
+
+
+async def test_a_receiver_is_woken_although_the_server_has_forgotten_its_scripts(driver, redis, message):
+    for number in range(5):
+        waiting = waits(driver)
+        await passed(0.02)
+        await redis.script_flush()
+        await driver.enqueue(message(str(number)))
+        assert ids(await asyncio.wait_for(waiting, 5)) == [str(number)]
+
+
+async def test_a_wait_ends_in_its_time_though_nothing_can_end_it_but_the_server(connect, message):
+    driver = await connect(look="60s")
+    await driver.enqueue_in(message("a"), timedelta(milliseconds=200))
+    waiting, start = waits(driver), time.monotonic()
+    await passed(0.05)
+    driver._space._link.end(ConnectionError("cut"))  # the way that nudges go
+    assert ids(await asyncio.wait_for(waiting, 5)) == ["a"]
+    assert time.monotonic() - start < 0.2 + QUICK
+
+
+async def test_a_connection_that_nobody_waits_on_is_closed(connect):
+    driver = await connect(look="50ms")
+    assert await driver.receive("q", limit=1, wait=timedelta(milliseconds=20)) == []
+    link = driver._receiving._bells["q",]._link
+    end = time.monotonic() + 5
+    while not link.ended:
+        assert time.monotonic() < end
+        await passed(0.02)
+    assert await driver.receive("q", limit=1, wait=timedelta(milliseconds=20)) == []
 
 
 async def test_idle_waiting_costs_next_to_nothing(driver, redis):

@@ -173,13 +173,13 @@ class RedisDriver:
     # -- sending ---------------------------------------------------------------------------------------
 
     async def enqueue(self, message: Message) -> str:
-        return _only(await self.enqueue_batch(((message, None),)))
+        return _only(await enqueue(self._open_space, self._keys, ((message, None),)))
 
     async def enqueue_in(self, message: Message, delay: timedelta) -> str:
-        return _only(await self.enqueue_batch(((message, delay),)))
+        return _only(await enqueue(self._open_space, self._keys, ((message, delay),)))
 
     async def enqueue_at(self, message: Message, when: datetime) -> str:
-        return _only(await self.enqueue_batch(((message, when),)))
+        return _only(await enqueue(self._open_space, self._keys, ((message, when),)))
 
     async def enqueue_batch(self, items: Sequence[tuple[Message, Due]]) -> Sequence[str | WaybillError]:
         return await enqueue(self._open_space, self._keys, items)

@@ -52,6 +52,9 @@ async def _store(space: Keyspace, keys: Keys, queue: str, rows: Sequence[Sequenc
 
 def _parts(items: Sequence[Item]) -> Iterator[tuple[str, list[int]]]:
     """The numbers of those that are sent together: of one queue, and not too much."""
+    if len(items) == 1:
+        yield items[0][0].queue, [0]
+        return
     parts: dict[str, list[int]] = {}
     sizes: dict[str, int] = {}
     for number, (message, _) in enumerate(items):

@@ -45,6 +45,10 @@ class Keys:
     def wake(self, queue: str) -> str:
         return f"{self._prefix}:{{{queue}}}:wake"
 
+    def nudge(self, queue: str, receiver: str) -> str:
+        """What wakes no receiver but one."""
+        return f"{self._prefix}:{{{queue}}}:wake:{receiver}"
+
     @property
     def pattern(self) -> str:
         """What finds the keys of all queues; a prefix has no character that needs escaping."""

@@ -1,147 +1,139 @@
-"""Receivers that wait, and what ends their wait: a token in the queue's list, the next change that is known, time.
+"""Receivers that wait. A token in the queue's list says "look", and the look is at the server already.
 
-Each set of queues that is waited for has a link of its own with one BLPOP on it. That takes nothing but a token which
-says "look", so whatever becomes of the answer, no message hangs on it; a token that is not used is passed on.
+Behind the BLPOP that waits for a token, on the same connection, stands the call of the script that leases: the server
+runs it as soon as the token comes, so that a message is on its way without a round trip. Whatever becomes of the one
+who waits, that call comes to an end at once: a nudge ends the BLPOP, and what was leased in vain is given back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
-from typing import Any, Final
+from secrets import token_hex
+from typing import Any, Final, Protocol
 
 from redis.exceptions import ResponseError
 
 from .failures import LostError, closed, code_of
 from .keys import Keys
 from .keyspace import Keyspace
-from .link import Link
+from .link import Link, answer_of
 from .moments import micros
-from .packing import pack
-from .scripts import script
+from .packing import pack, pack_call
+from .scripts import Script, script
 
 _RING: Final = script("ring_queue")
+_NUDGE: Final = script("nudge")
 _MOVING: Final = ("MOVED", "TRYAGAIN", "CLUSTERDOWN")
+_SLACK: Final = 0.05
+"""Seconds by which the server would end a BLPOP later than a nudge does: only if that does not arrive."""
+
+
+class Look(Protocol):
+    """What is to be called once there may be something."""
+
+    script: Script
+
+    def arguments(self, seconds: float) -> tuple[bytes | str | int, ...]:
+        """Of the script, whose answer is waited for so long."""
+        ...
+
+    def undo(self, answer: Any) -> None:
+        """Nobody waits for the answer any more."""
+        ...
 
 
 class Bell:
-    """The receivers of one driver that wait for the same queues."""
+    """The receivers of one driver that wait for the same queues. One of them has a call at the server, for all."""
 
-    def __init__(self, space: Keyspace, keys: Keys, queues: Sequence[str]) -> None:
-        self._space, self._keys, self._queues = space, keys, queues
-        self.look = space.options.look.total_seconds()
+    def __init__(self, space: Keyspace, keys: Keys, queues: tuple[str, ...]) -> None:
+        self._space, self._keys, self.queues = space, keys, queues
+        self._every = keys.of(*queues)
+        self._own = keys.nudge(queues[0], token_hex(8))
+        self._wake = [*(keys.wake(queue) for queue in queues), self._own]
+        self._timeout = space.options.timeout.total_seconds()
+        self._idle = space.options.look.total_seconds()
         self._link: Link | None = None
-        self._listening: asyncio.Future[Any] | None = None
-        self._waiters: deque[asyncio.Future[bool]] = deque()
-        self._connecting = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._used = False
 
-    async def listen(self) -> None:
-        """Have a BLPOP outstanding, so that nothing is missed from now on.
+    async def wait(self, look: Look, seconds: float) -> Any:
+        """What the look finds when somebody rings, or else in *seconds*; None: it is time to look, the other way.
 
         Raises:
-            redis.RedisError, OSError, LostError: there is no connection.
+            redis.RedisError, OSError, LostError, UnansweredError: see failures.py.
+            DriverClosedError: the driver was closed meanwhile.
         """
-        if self._listening is not None and not self._listening.done():
-            return
-        async with self._connecting:
-            if self._link is None or self._link.ended:
-                self._link = await self._space.connect(self._keys.wake(self._queues[0]))
-            if self._listening is None or self._listening.done():
-                self._ask(self._link)
-
-    def add(self, waiter: asyncio.Future[bool]) -> None:
-        """Wake it by the next token, unless others wait for that."""
-        self._waiters.append(waiter)
-
-    def remove(self, waiter: asyncio.Future[bool]) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-
-    def pass_on(self, *, used: bool) -> None:
-        """Let another receiver look: now, or if this one leaves with a change ahead that it had meant to watch."""
-        if not self._space.closing:
-            self._ring(*(("0", micros(self._space.options.look)) if used else ("1",)))
-
-    def _ring(self, *when: str | int) -> None:
-        for queue in self._queues:
-            self._space.post(_RING, self._keys.of(queue), when)
-
-    def end(self) -> None:
-        """The driver is being closed: end every wait, and hang up, as the BLPOP may have long to go."""
-        while self._waiters:
-            _end(self._waiters.popleft(), closed())
-        if self._link is not None and not self._link.ended:
-            self._link.end(closed())
-            self._ring("1")  # a token may be on its way here
-
-    def _ask(self, link: Link) -> None:
-        wake = [self._keys.wake(queue) for queue in self._queues]
-        self._listening = link.send(pack("BLPOP", *wake, f"{self.look:.3f}"))
-        self._listening.add_done_callback(self._heard)
-
-    def _heard(self, listening: asyncio.Future[Any]) -> None:
-        if listening.cancelled():
-            return
-        error = listening.exception()
-        if error is not None:
-            self._failed(error)
-            return
-        token = listening.result() is not None
-        while self._waiters and token:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(True)
-                token = False
-        if token:
-            self.pass_on(used=False)
-        elif self._link is not None and not self._link.ended:
-            if self._waiters:
-                self._ask(self._link)
-            else:  # nobody has waited for a while
-                self._link.end(LostError("not used", sent=False))
-
-    def _failed(self, error: BaseException) -> None:
-        if isinstance(error, ResponseError) and code_of(error) in _MOVING:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        try:
+            async with asyncio.timeout_at(end):
+                await self._turn.acquire()
+        except TimeoutError:
+            return None
+        try:
+            return await self._wait(look, end)
+        except LostError as error:
+            if self._space.closing:
+                raise closed() from error
+            raise
+        except ResponseError as error:
+            if code_of(error) not in _MOVING:
+                raise
             if self._link is not None:
                 self._link.end(LostError("the queue has moved", sent=False))
-            while self._waiters:  # they find where it is when they look
-                _wake(self._waiters.popleft())
+            return None
+        finally:
+            self._turn.release()
+
+    def pass_on(self) -> None:
+        """This receiver leaves with a change ahead that it had meant to watch: let another one, if that is soon."""
+        for queue in self.queues:
+            self._space.post(_RING, self._keys.of(queue), ("0", micros(self._space.options.look)))
+
+    def end(self) -> None:
+        """The driver is being closed: end the wait of the one whose turn it is, and so of all."""
+        if self._turn.locked():
+            self._nudge()
+
+    def _nudge(self) -> None:
+        self._space.post(_NUDGE, (self._own,), ())
+
+    async def _wait(self, look: Look, end: float) -> Any:
+        if self._space.closing:
+            raise closed()
+        loop = asyncio.get_running_loop()
+        link = self._link
+        if link is None or link.ended:
+            link = self._link = await self._space.connect(self._wake[0])
+            loop.call_later(self._idle, self._hang_up_unless_used, link)
+        self._used = True
+        left = max(end - loop.time(), 0)
+        until = loop.time() + left + self._timeout
+        by_digest, whole = pack_call(look.script, self._every, look.arguments(left + self._timeout))
+        listening = link.send(pack("BLPOP", *self._wake, f"{left + _SLACK:.3f}"), until)
+        looking = link.send(by_digest, until, undo=look.undo, fallback=whole)
+        timer = loop.call_at(end, self._nudge)
+        try:
+            answer = await answer_of(looking, look.undo)
+        except asyncio.CancelledError:
+            if looking.cancelled():
+                self._nudge()
+            raise
+        finally:
+            timer.cancel()
+        if self._space.closing:
+            look.undo(answer)
+            raise closed()
+        if (refused := listening.exception()) is not None:
+            look.undo(answer)
+            raise refused
+        return answer
+
+    def _hang_up_unless_used(self, link: Link) -> None:
+        if link.ended:
             return
-        lost = closed() if self._space.closing else LostError(str(error), sent=False)
-        while self._waiters:
-            _end(self._waiters.popleft(), lost)
-
-
-async def wait(bells: Sequence[Bell], seconds: float) -> None:
-    """Until it is time to look.
-
-    Raises:
-        LostError, DriverClosedError: a connection has ended; or the driver is being closed.
-    """
-    waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    for bell in bells:
-        bell.add(waiter)
-    timer = waiter.get_loop().call_later(min(seconds, *(bell.look for bell in bells)), _wake, waiter)
-    try:
-        await waiter
-    except asyncio.CancelledError:
-        if waiter.done() and not waiter.cancelled() and waiter.exception() is None and waiter.result():
-            for bell in bells:
-                bell.pass_on(used=False)
-        raise
-    finally:
-        timer.cancel()
-        for bell in bells:
-            bell.remove(waiter)
-
-
-def _wake(waiter: asyncio.Future[bool]) -> None:
-    if not waiter.done():
-        waiter.set_result(False)
-
-
-def _end(waiter: asyncio.Future[bool], error: Exception) -> None:
-    if not waiter.done():
-        waiter.set_exception(error)
-        waiter.exception()
+        if self._used or link.busy:
+            self._used = False
+            asyncio.get_running_loop().call_later(self._idle, self._hang_up_unless_used, link)
+        else:  # nobody has waited for a while
+            link.end(LostError("not used", sent=False))

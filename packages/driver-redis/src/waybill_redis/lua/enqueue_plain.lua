@@ -2,7 +2,6 @@
 -- ARGV: id and record of each. All that most jobs need, and so a quarter of the work.
 local jobs, ready, seq, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local PLACES, count = 281474976710656, #ARGV / 2
-redis.call('HLEN', jobs)
 redis.call('ZCARD', ready)
 local woken = redis.call('LLEN', wake) > 0
 local first, fresh = 9 * PLACES + redis.call('INCRBY', seq, count) - count, {}
