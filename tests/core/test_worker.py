@@ -102,22 +102,6 @@ async def test_it_never_asks_for_more_jobs_than_it_has_free_slots(driver, wrappe
     assert max(spied.limits) == 3
 
 
-async def test_what_has_come_begins_before_more_is_asked_for(driver, wrapped, until):
-    begun = []
-
-    async def note(verb, *_):
-        if verb == "receive":
-            begun.append(len(RAN))
-
-    service = JobService(wrapped(driver, before=note), jobs=[JOB])
-    for number in range(3):
-        await service.enqueue(JOB, number)
-    async with Worker(service, concurrency=10):
-        await until(lambda: len(begun) == 2)
-    assert begun == [0, 3]
-    await service.close()
-
-
 async def test_it_holds_as_many_jobs_as_it_has_slots(service, driver, until):
     release, started = asyncio.Event(), []
     job = waiting(release, started)
