@@ -238,27 +238,26 @@ async def test_a_receiver_that_has_gone_holds_nothing_that_others_could_have(dri
     assert {each.attempt for each in got} == {1}
 
 
-async def test_what_came_for_a_receiver_that_was_cancelled_goes_back(driver, connect, message):
+async def come_for_nobody(driver, other, message):
+    """Five messages come when the one who waited for them was cancelled; what another driver then gets."""
     waiting = asyncio.create_task(driver.receive("q", limit=50, wait=SOON))
     await asyncio.sleep(0.2)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     for _ in range(5):
         await driver.enqueue(message())
-    got = await take(await connect(), 5)
+    return await take(other, 5)
+
+
+async def test_what_came_for_a_receiver_that_was_cancelled_goes_back(driver, connect, message):
+    got = await come_for_nobody(driver, await connect(), message)
     assert sorted(ids(got)) == ["1", "2", "3", "4", "5"]
     assert max(each.attempt for each in got) <= 2
 
 
 async def test_what_came_for_nobody_spends_no_attempt_on_a_classic_queue(connect, message):
-    driver = await connect(queue_type="classic")
-    waiting = asyncio.create_task(driver.receive("q", limit=50, wait=SOON))
-    await asyncio.sleep(0.2)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    for _ in range(5):
-        await driver.enqueue(message())
-    got = await take(await connect(queue_type="classic"), 5)
+    driver, other = [await connect(queue_type="classic") for _ in range(2)]
+    got = await come_for_nobody(driver, other, message)
     assert sorted(ids(got)) == ["1", "2", "3", "4", "5"]
     assert {each.attempt for each in got} == {1}
 
