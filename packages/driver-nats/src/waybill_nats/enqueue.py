@@ -15,7 +15,7 @@ from .failures import EXPECTED, AbsentError, while_sending
 from .names import Names, token
 from .parcel import Parcel, due_at, pack
 from .server import Server, Stored, read_stored
-from .topology import Topology
+from .topology import Queue, Topology
 from .unique import UniqueKeys
 
 _AT_ONCE: Final = 1000
@@ -37,7 +37,13 @@ class Sending:
         batch = _Batch(items)
         if any(due is not None for _, due in items):
             await self._server.ask_the_time()
-        waiting = [number for number in range(len(items)) if not self._pack(batch, number)]
+        waiting: list[int] = []  # for an answer; most need none
+        for number, (message, _) in enumerate(items):
+            known = self._topology.known_sending.get(message.queue)
+            if known is None or message.unique is not None:
+                waiting.append(number)
+            else:
+                self._pack(batch, number, known)
         if waiting:
             await asyncio.gather(*(self._prepare(batch, number) for number in waiting))
         for numbers in batch.parts():
@@ -47,29 +53,22 @@ class Sending:
                 await self._keys.give_up(version)
         return batch.outcomes
 
-    def _pack(self, batch: _Batch, number: int) -> bool:
-        """Have a message ready to be sent, unless something has to be asked before: as most have."""
-        message, due = batch.items[number]
-        queue = self._topology.known_sending.get(message.queue)
-        if queue is None or message.unique is not None:
-            return False
-        at = None if due is None else due_at(due, self._server.clock)
-        batch.parcels[number] = pack(self._names, queue, message, message.priority, name=token(message.id), due=at)
-        return True
-
     async def _prepare(self, batch: _Batch, number: int) -> None:
         """Everything that comes before a message is sent: its stream, its place there, its key."""
-        message, due = batch.items[number]
+        message, _ = batch.items[number]
         try:
-            queue = await self._topology.to_send(message.queue)
-            at = due_at(due, self._server.clock)
-            batch.parcels[number] = pack(self._names, queue, message, message.priority, name=token(message.id), due=at)
+            self._pack(batch, number, await self._topology.to_send(message.queue))
             if message.unique is not None:
                 batch.keys[number] = await self._keys.take(message)
         except WaybillError as error:
             batch.outcomes[number] = error
         except EXPECTED as error:
             batch.fail(number, error, self._server.address.where, stored=False)
+
+    def _pack(self, batch: _Batch, number: int, queue: Queue) -> None:
+        message, due = batch.items[number]
+        at = due_at(due, self._server.clock)
+        batch.parcels[number] = pack(self._names, queue, message, message.priority, name=token(message.id), due=at)
 
     async def _send(self, batch: _Batch, numbers: Sequence[int]) -> None:
         waiting: dict[int, asyncio.Future[bytes]] = {}
