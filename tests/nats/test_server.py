@@ -224,6 +224,33 @@ async def test_a_stream_that_is_set_otherwise_is_used_and_told_of(driver, shared
     assert set(await everything(driver, 1)) == {"a"}
 
 
+async def test_a_stream_with_the_same_subjects_is_told_and_nothing_is_stored(driver, shared, namespace, message):
+    async with client(shared.url) as (_, api):
+        await api("STREAM.CREATE.theirs", name="theirs", subjects=[f"{namespace}.q.>"])
+        with pytest.raises(EnqueueRejectedError, match=r"another stream has subjects.*Nothing was stored"):
+            await driver.enqueue(message())
+        await api("STREAM.DELETE.theirs")
+    await driver.enqueue(message("a"))
+    assert set(await everything(driver, 1)) == {"a"}
+
+
+async def test_many_may_open_one_namespace_at_once(shared, namespace):
+    """NATS 2.9 tells its time only by a message that is stored: each of them stores one, in the same place."""
+    drivers = [NatsDriver(f"{shared.url}/{namespace}") for _ in range(16)]
+    try:
+        await asyncio.gather(*(each.open() for each in drivers))
+    finally:
+        for each in drivers:
+            await each.close()
+
+
+async def test_of_many_that_make_one_queue_at_once_none_is_refused(connect, message):
+    """NATS 2.9 shows a stream before it listens, and may say that its subjects are another's."""
+    drivers = [await connect() for _ in range(16)]
+    for round_ in range(40):
+        await asyncio.gather(*(each.enqueue(message(queue=f"q{round_}")) for each in drivers))
+
+
 async def test_another_lease_or_other_levels_are_refused_with_both_values_and_the_way_out(connect, message):
     driver = await connect(lease="30s")
     await driver.enqueue(message("a"))

@@ -14,7 +14,7 @@ from waybill.errors import WaybillError
 from .failures import EXPECTED, AbsentError, while_sending
 from .names import Names, token
 from .parcel import Parcel, due_at, pack
-from .server import Server, Stored, read_stored
+from .server import PAUSES, Server, Stored, read_stored
 from .topology import Queue, Topology
 from .unique import UniqueKeys
 
@@ -48,6 +48,8 @@ class Sending:
             await asyncio.gather(*(self._prepare(batch, number) for number in waiting))
         for numbers in batch.parts():
             await self._send(batch, numbers)
+        if batch.absent:
+            await self._send_again(batch)
         for version in batch.untaken():
             with contextlib.suppress(*EXPECTED):  # then it is free when it has been held for nothing for a while
                 await self._keys.give_up(version)
@@ -58,7 +60,7 @@ class Sending:
         message, _ = batch.items[number]
         try:
             self._pack(batch, number, await self._topology.to_send(message.queue))
-            if message.unique is not None:
+            if message.unique is not None and number not in batch.keys:
                 batch.keys[number] = await self._keys.take(message)
         except WaybillError as error:
             batch.outcomes[number] = error
@@ -94,9 +96,23 @@ class Sending:
             try:
                 batch.accept(number, read_stored(future.result()))
             except EXPECTED as failure:
-                if isinstance(failure, AbsentError):  # the stream is gone: the next one makes it anew
+                if isinstance(failure, AbsentError):
                     self._topology.forget(batch.items[number][0].queue)
+                    batch.absent.append(number)
                 batch.fail(number, failure, self._server.address.where, stored=True)
+
+    async def _send_again(self, batch: _Batch) -> None:
+        """Store what no stream listened for, hence was not stored: the stream is made anew, or was only being made."""
+        for pause in PAUSES:
+            await asyncio.sleep(pause)
+            for number in batch.absent:
+                batch.outcomes[number] = ""
+            await asyncio.gather(*(self._prepare(batch, number) for number in batch.absent))
+            batch.absent.clear()
+            for numbers in batch.parts():
+                await self._send(batch, numbers)
+            if not batch.absent:
+                return
 
 
 class _Batch:
@@ -108,6 +124,8 @@ class _Batch:
         self.parcels: list[Parcel | None] = [None] * len(items)
         self.keys: dict[int, int] = {}
         """The entry that was made for a message's key."""
+        self.absent: list[int] = []
+        """The numbers of those that no stream listened for."""
         self._kept: set[int] = set()
 
     def parts(self) -> list[list[int]]:

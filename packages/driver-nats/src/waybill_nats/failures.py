@@ -64,6 +64,8 @@ NO_MESSAGE: Final = 10037
 WRONG_SEQUENCE: Final = 10071
 IN_USE: Final = 10058
 """A stream of that name has another configuration."""
+OVERLAPS: Final = 10065
+"""A stream has these subjects; of two that make the same one at once, one may be told so of the other's."""
 
 
 class _Fault(NamedTuple):
@@ -90,7 +92,7 @@ _FAULTS: Final = {
     10076: _NO_JETSTREAM,
     10077: _FULL,
     10054: _Fault("the message is larger than the stream takes", "Raise max_msg_size of the stream, or send less"),
-    10065: _Fault("another stream has subjects of this namespace", "Give another namespace: nats://host/other"),
+    OVERLAPS: _Fault("another stream has subjects of this namespace", "Give another namespace: nats://host/other"),
     STREAM_MISSING: _Fault("its stream is missing", "Use create=auto, or make it: the README says how"),
     CONSUMER_MISSING: _Fault("its consumer is missing", "Use create=auto, or make it: the README says how"),
 }

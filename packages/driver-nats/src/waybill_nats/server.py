@@ -15,13 +15,15 @@ from waybill.errors import ConfigurationError
 
 from .address import Address
 from .clock import ServerClock
-from .failures import LostError, RefusedError, UnansweredError, closed
+from .failures import AbsentError, LostError, RefusedError, UnansweredError, closed
 from .link import Link
 from .names import Names
 from .options import NatsOptions
 
 _PATIENCE: Final = 1.0
 """Seconds that closing waits for what is given back."""
+PAUSES: Final = (0.02, 0.1, 0.3)
+"""Seconds until one tries again where no stream listens: one that another process is making is found before it does."""
 
 
 class _Refusal(msgspec.Struct):
@@ -141,6 +143,11 @@ class Server:
         Raises:
             RefusedError: it refused.
         """
+        for pause in PAUSES:
+            try:
+                return read(await self.ask(subject, data, headers))
+            except AbsentError:
+                await asyncio.sleep(pause)
         return read(await self.ask(subject, data, headers))
 
     async def ask_the_time(self) -> None:
@@ -152,10 +159,12 @@ class Server:
         answered = time.monotonic()
         told = info.get("ts")
         if told is None:  # before NATS 2.10 only a message that it stores tells its time
+            subject = f"{self.names.values}.clock"
             asked = time.monotonic()
-            stored = await self.publish(f"{self.names.values}.clock", b"")
+            await self.publish(subject, b"")
+            # The last one: by now it may be another driver's, which has replaced this one's, and tells as much.
+            told = (await self.api(f"STREAM.MSG.GET.{self.names.bucket}", last_by_subj=subject))["message"]["time"]
             answered = time.monotonic()
-            told = (await self.api(f"STREAM.MSG.GET.{self.names.bucket}", seq=stored["seq"]))["message"]["time"]
         self.clock.saw(told, asked, answered)
 
     # -- what goes on beside the verbs -------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from waybill.errors import ConfigurationError
 
-from .failures import CONSUMER_MISSING, IN_USE, STREAM_MISSING, RefusedError, closed
+from .failures import CONSUMER_MISSING, IN_USE, OVERLAPS, STREAM_MISSING, RefusedError, closed
 from .names import LATER, Names
 from .server import Server
 from .streams import SCHEDULES, consumers, drift, letters_stream, loses, queue_stream
@@ -170,9 +170,9 @@ class Topology:
             try:
                 return await self._make_stream(wanted)
             except RefusedError as refused:
-                if refused.number != IN_USE:
+                if refused.number not in (IN_USE, OVERLAPS):
                     raise
-            info = await server.api(f"STREAM.INFO.{name}")  # another process was first
+                info = await self._made_meanwhile(name, refused)
         found = info["config"]
         if found.get("num_replicas", 1) < wanted["num_replicas"]:
             raise ConfigurationError(
@@ -188,6 +188,14 @@ class Topology:
     async def _make_stream(self, wanted: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = await self._server.api(f"STREAM.CREATE.{wanted['name']}", **wanted)
         return answer
+
+    async def _made_meanwhile(self, name: str, refused: RefusedError) -> dict[str, Any]:
+        """The stream that another process was faster to make, or the refusal if there is none."""
+        try:
+            info: dict[str, Any] = await self._server.api(f"STREAM.INFO.{name}")
+        except RefusedError as error:
+            raise (refused if error.number == STREAM_MISSING else error) from None
+        return info
 
     async def _find_consumers(self, queue: str) -> Queue:
         sending = await self.to_send(queue)
