@@ -99,7 +99,11 @@ class KeepsTheCallersHeaders(MemoryDriver):
         return answer
 
 
-@killed_by("test_what_a_receiver_changes_is_not_changed_for_the_next")
+@killed_by(
+    "test_what_a_receiver_changes_is_not_changed_for_the_next",
+    "test_what_a_receiver_changes_does_not_go_back_with_a_release",
+    "test_what_a_receiver_changes_is_not_changed_in_the_dead_letter",
+)
 class HandsOutItsOwnHeaders(MemoryDriver):
     """Delivers the stored object, to be changed by whoever likes."""
 

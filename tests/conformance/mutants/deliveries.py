@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+from waybill.errors import ConfigurationError, EnqueueRejectedError
 from waybill.testing import MemoryDriver
 
 from . import killed_by
@@ -357,3 +358,30 @@ class CountsWhatIsOut(MemoryDriver):
         got = await super().receive(queue, limit=min(limit, self.most - self.out), wait=wait)
         self.out += len(got)
         return got
+
+
+@killed_by("test_many_may_open_at_once")
+class OpensOneByOne(MemoryDriver):
+    """Whoever opens replaces what another one has just stored there, and looks for its own."""
+
+    async def open(self):
+        place = self._shared.__dict__
+        mine = place["opening"] = object()
+        await asyncio.sleep(0)
+        if place["opening"] is not mine:
+            raise ConfigurationError("cannot open: what was just stored is not there")
+        await super().open()
+
+
+@killed_by("test_many_may_be_the_first_of_a_queue_at_once")
+class OneMayBeTheFirst(MemoryDriver):
+    """Two find a queue missing, and the second that makes it is told that it is somebody's."""
+
+    async def enqueue(self, message):
+        queues = self._shared.__dict__.setdefault("made", set())
+        if message.queue not in queues:
+            await asyncio.sleep(0)
+            if message.queue in queues:
+                raise EnqueueRejectedError(f"cannot enqueue job {message.id}: the queue exists. Nothing was stored.")
+            queues.add(message.queue)
+        return await super().enqueue(message)

@@ -67,9 +67,10 @@ class Arrivals:
                 early.append((number, record, Parcel(message, attempts=attempts, why=_why(attempts))))
             else:
                 now = self._clock.monotonic() - since
-                receipt = Receipt(url, record.handle, now, now + held.total_seconds(), record.place)
-                until = self._clock.now() - timedelta(seconds=since) + held
-                outcomes.append(Delivery(message, attempts + record.received, receipt, until))
+                until, headers = now + held.total_seconds(), dict(message.headers)
+                receipt = Receipt(url, record.handle, now, until, record.place, headers)
+                leased_until = self._clock.now() - timedelta(seconds=since) + held
+                outcomes.append(Delivery(message, attempts + record.received, receipt, leased_until))
                 continue
             outcomes.append(None)
         if self._sending.keys is not None:

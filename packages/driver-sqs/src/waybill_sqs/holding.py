@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from waybill.driver import Delivery
+from waybill.driver import Delivery, Message
 
 from .failures import lost_lease
 from .options import LONGEST_LEASE
@@ -25,6 +26,8 @@ class Receipt:
     until: float
     place: str = ""
     """Its record's place in line."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of the message as it came: the ones that were delivered are its receiver's, to be changed at will."""
     settled: bool = False
     copied: str = ""
     """The verb that has stored a copy already, and has only to delete it."""
@@ -34,6 +37,12 @@ class Receipt:
     def longest(self, now: float) -> int:
         """For how many whole seconds from *now* it can still be held, or given back for."""
         return int(self.taken + CAP - now)
+
+
+def as_it_came(delivery: Delivery) -> Message:
+    """The message that is stored, for a copy of it."""
+    receipt = delivery.receipt
+    return replace(delivery.message, headers=receipt.headers) if isinstance(receipt, Receipt) else delivery.message
 
 
 def receipt_of(delivery: Delivery, now: float) -> Receipt:

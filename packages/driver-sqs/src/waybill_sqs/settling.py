@@ -16,7 +16,7 @@ from waybill.timing import ZERO, Clock, format_moment
 from .aws import Aws
 from .batches import Batches, Entry
 from .failures import EXPECTED, lost_lease, while_calling, while_settling
-from .holding import CAP, Receipt, receipt_of
+from .holding import CAP, Receipt, as_it_came, receipt_of
 from .names import DEAD, Place
 from .places import Places
 from .records import to_attributes, to_body
@@ -64,7 +64,7 @@ class Settling:
     async def move(self, delivery: Delivery, delay: timedelta, attempts: int) -> None:
         """Send it anew, as one that had so many attempts, and delete this one."""
         due = delay if delay > ZERO else None
-        parcel = replace(self._sending.parcel(delivery.message, due, attempts), why=_handle(delivery))
+        parcel = replace(self._sending.parcel(as_it_came(delivery), due, attempts), why=_handle(delivery))
 
         async def copy() -> Any:
             return (await self._sending.send([parcel]))[0]
@@ -75,7 +75,7 @@ class Settling:
         """Send it to the dead letters, and delete it."""
 
         async def copy() -> Any:
-            return await self._copy_of_dead(delivery.message, reason, to, _handle(delivery))
+            return await self._copy_of_dead(as_it_came(delivery), reason, to, _handle(delivery))
 
         await self._copy_and_delete("bury", delivery, copy)
         await self._free_keys([delivery])

@@ -61,6 +61,25 @@ async def test_drivers_of_one_broker_share_a_queue_without_loss_or_double(bench:
 
 
 @proves("concurrency")
+async def test_many_may_open_at_once(bench: Bench) -> None:
+    queue = bench.queue()
+    drivers = await asyncio.gather(*(bench.open() for _ in range(8)))
+    await asyncio.gather(*(bench.nothing(queue, by=each) for each in drivers))
+    await bench.put(queue)
+    await bench.take(queue, by=drivers[-1])
+
+
+@proves("concurrency")
+async def test_many_may_be_the_first_of_a_queue_at_once(bench: Bench) -> None:
+    drivers = await asyncio.gather(*(bench.open() for _ in range(6)))
+    for _ in range(4):
+        queue = bench.queue()
+        messages = [bench.message(queue) for _ in drivers]
+        await asyncio.gather(*(driver.enqueue(each) for driver, each in zip(drivers, messages, strict=True)))
+        assert sorted(ids(await bench.drain(queue, len(drivers)))) == sorted(each.id for each in messages)
+
+
+@proves("concurrency")
 async def test_of_racing_settlements_one_wins(bench: Bench) -> None:
     queue = bench.queue()
     for round_ in range(10):

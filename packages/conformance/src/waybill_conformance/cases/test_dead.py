@@ -15,6 +15,7 @@ from ..bench import TICK, Bench, ids
 from ..case import proves, refuses
 from ..claims import Claims
 from .test_lease import timed
+from .test_payload import spoil
 from .test_settling import lost_to_another
 from .test_worker import service_of
 
@@ -79,6 +80,15 @@ async def test_a_dead_letter_is_kept_whole(bench: Bench) -> None:
     kept = letter.message
     assert (kept.id, kept.queue, kept.body) == (message.id, queue, message.body)
     assert (dict(kept.headers), kept.group, kept.priority) == (dict(message.headers), message.group, message.priority)
+
+
+@proves(*ALL)
+async def test_what_a_receiver_changes_is_not_changed_in_the_dead_letter(bench: Bench) -> None:
+    queue = bench.queue()
+    await bench.driver.enqueue(bench.message(queue, headers={"a": "1"}))
+    await bench.driver.bury(await spoil(bench, queue), bench.reason())
+    [letter] = await letters(bench, queue, 1)
+    assert dict(letter.message.headers) == {"a": "1"}
 
 
 @proves(*ALL)

@@ -2,7 +2,10 @@
 
 import os
 
-from ..bench import Bench
+from waybill.driver import Delivery
+from waybill.timing import ZERO
+
+from ..bench import TICK, Bench
 from ..case import proves
 
 KIBIBYTE = 1024
@@ -74,15 +77,30 @@ async def test_what_is_changed_after_the_enqueue_is_not_changed_in_the_broker(be
     assert dict(delivery.message.headers) == {"a": "1"}
 
 
-@proves("payload")
-async def test_what_a_receiver_changes_is_not_changed_for_the_next(bench: Bench) -> None:
-    queue = bench.queue()
-    await bench.driver.enqueue(bench.message(queue, headers={"a": "1"}))
+async def spoil(bench: Bench, queue: str) -> Delivery:
+    """The delivery of a message whose headers its receiver has changed, as far as they can be."""
     delivery = await bench.take(queue)
     headers = delivery.message.headers
     if isinstance(headers, dict):
         headers["a"] = "2"
-    await bench.driver.nack(delivery)
+    return delivery
+
+
+@proves("payload")
+async def test_what_a_receiver_changes_is_not_changed_for_the_next(bench: Bench) -> None:
+    queue = bench.queue()
+    await bench.driver.enqueue(bench.message(queue, headers={"a": "1"}))
+    for delay in (ZERO, TICK):
+        await bench.driver.nack(await spoil(bench, queue), delay=delay)
+    assert dict((await bench.take(queue)).message.headers) == {"a": "1"}
+
+
+@proves("Releases")
+async def test_what_a_receiver_changes_does_not_go_back_with_a_release(bench: Bench) -> None:
+    queue = bench.queue()
+    await bench.driver.enqueue(bench.message(queue, headers={"a": "1"}))
+    for delay in (ZERO, TICK):
+        await bench.driver.release(await spoil(bench, queue), delay=delay)
     assert dict((await bench.take(queue)).message.headers) == {"a": "1"}
 
 
