@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
-from .standstill import Standstill
+from .rerun import Reruns
 
 SOURCES = (path.parent.name for path in Path(__file__).parents[1].glob("packages/*/src/*/py.typed"))
 PACKAGES = sorted(name for name in SOURCES if importlib.util.find_spec(name))  # those that are installed
@@ -24,7 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(Standstill())
+    config.pluginmanager.register(Reruns())
 
 
 def pytest_collection_finish() -> None:

@@ -1,5 +1,6 @@
-"""The guards of conftest.py are alive: each planted fault fails its test, and a clean one passes."""
+"""The guards of conftest.py and rerun.py are alive: each planted fault fails its test, and a clean one passes."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -24,18 +25,19 @@ FAULTS = {
 }
 
 
-def run(tmp_path, body, marker=""):
+def run(tmp_path, body, marker="", reruns=0):
     source = "import asyncio, pytest, socket, threading, time\nasync def fail():\n    raise ValueError\n"
     source += f"{marker}\nasync def test_planted():\n" + textwrap.indent(body, "    ")
     tests = tmp_path / "tests"
     tests.mkdir()
     (tests / "test_planted.py").write_text(source)
-    for name in ("conftest.py", "standstill.py"):
+    for name in ("conftest.py", "rerun.py"):
         guard = (ROOT / "tests" / name).read_text().replace("Path(__file__).parents[1]", f"Path({str(ROOT)!r})")
         (tests / name).write_text(guard)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}"]
+    environment = os.environ | {"WAYBILL_RERUNS": str(reruns)}
     return subprocess.run(
-        [*command, "-p", "no:cacheprovider", str(tmp_path)], capture_output=True, text=True, timeout=50
+        [*command, "-p", "no:cacheprovider", str(tmp_path)], env=environment, capture_output=True, text=True, timeout=50
     )
 
 
@@ -58,21 +60,25 @@ def test_a_test_may_say_that_it_blocks(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-STANDS_STILL = """
+PASSES_LATER = """
 import os, subprocess
 from pathlib import Path
 runs = Path(__file__).with_name("runs")
 runs.write_text(runs.read_text() + "." if runs.exists() else ".")
-subprocess.Popen(["/bin/sh", "-c", 'kill -STOP "$1"; sleep 0.4; kill -CONT "$1"', "x", str(os.getpid())]).wait()
 assert len(runs.read_text()) == {passes}, "planted"
 """
+STANDS_STILL = PASSES_LATER.replace(
+    "assert",
+    """subprocess.Popen(["/bin/sh", "-c", 'kill -STOP "$1"; sleep 0.4; kill -CONT "$1"', "x", str(os.getpid())]).wait()
+assert""",
+)
 
 
 def test_a_test_that_failed_while_the_machine_stood_still_runs_once_more_and_that_is_told(tmp_path):
     result = run(tmp_path, STANDS_STILL.format(passes=2))
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "RAN TWICE: tests/test_planted.py::test_planted: the machine stood still for 0." in result.stdout
-    assert "planted" in result.stdout.partition("RAN TWICE")[2]
+    assert "the machine stood still for 0." in result.stdout.partition("RAN TWICE: tests/test_planted.py::")[2]
+    assert "AssertionError: planted" in result.stdout.partition("RAN TWICE")[2]
 
 
 def test_it_does_not_run_until_it_passes(tmp_path):
@@ -81,6 +87,26 @@ def test_it_does_not_run_until_it_passes(tmp_path):
 
 
 def test_a_test_that_fails_while_the_machine_keeps_time_runs_once(tmp_path):
-    result = run(tmp_path, STANDS_STILL.replace("sleep 0.4; ", "").format(passes=2))
+    result = run(tmp_path, PASSES_LATER.format(passes=2))
     assert result.returncode == 1, result.stdout + result.stderr
     assert (tmp_path / "tests/runs").read_text() == "."
+
+
+def test_ci_lets_a_few_run_once_more_and_tells_all_that_the_first_run_said(tmp_path):
+    result = run(tmp_path, PASSES_LATER.format(passes=2), reruns=1)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "a reason yet to be found" in result.stdout.partition("RAN TWICE: tests/test_planted.py::")[2]
+    assert "AssertionError: planted" in result.stdout.partition("RAN TWICE")[2]
+
+
+def test_what_fails_twice_fails_in_ci_too(tmp_path):
+    result = run(tmp_path, PASSES_LATER.format(passes=3), reruns=5)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert (tmp_path / "tests/runs").read_text() == ".."
+
+
+def test_not_more_tests_run_twice_in_ci_than_it_allows(tmp_path):
+    every_other_run = PASSES_LATER.replace("== {passes}", "% 2 == 0")
+    result = run(tmp_path, every_other_run, "def test_another():\n    asyncio.run(test_planted())\n", reruns=1)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert (tmp_path / "tests/runs").read_text() == "..."

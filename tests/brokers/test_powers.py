@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -104,6 +105,8 @@ class OfNats:
 
 
 class OfRabbit:
+    declared: ClassVar = set()
+
     @contextlib.contextmanager
     def channel(self, url):
         import pika
@@ -113,6 +116,9 @@ class OfRabbit:
             channel = connection.channel()
             channel.confirm_delivery()
             channel.queue_declare("waybill", durable=True)
+            if url not in self.declared:  # a node that is killed within a second of that may not have kept it
+                self.declared.add(url)
+                time.sleep(1)
             yield channel
 
     def put(self, url, body):
