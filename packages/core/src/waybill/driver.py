@@ -347,6 +347,18 @@ OPTIONAL: Final[tuple[type[Any], ...]] = (
 )
 
 
+def only(outcomes: Sequence[T | WaybillError]) -> T:
+    """The one outcome of a batch of one, for a driver whose verbs are batches of one.
+
+    Raises:
+        WaybillError: the outcome is that error.
+    """
+    (outcome,) = outcomes
+    if isinstance(outcome, WaybillError):
+        raise outcome
+    return outcome
+
+
 def claims(driver: QueueDriver) -> Iterator[tuple[str, Any]]:
     """Everything *driver* says it can do, as (name, value): each optional protocol, then each capability."""
     for protocol in OPTIONAL:
@@ -393,4 +405,5 @@ __all__ = [
     "UniqueKey",
     "UniqueScope",
     "claims",
+    "only",
 ]

@@ -17,6 +17,7 @@ from waybill.driver import (
     Note,
     Page,
     QueueStats,
+    only,
 )
 from waybill.errors import DeadReason, WaybillError
 from waybill.timing import ZERO, Duration, parse_duration
@@ -166,13 +167,13 @@ class RabbitMQDriver:
     # -- sending ---------------------------------------------------------------------------------------
 
     async def enqueue(self, message: Message) -> str:
-        return _only(await self.enqueue_batch(((message, None),)))
+        return only(await self.enqueue_batch(((message, None),)))
 
     async def enqueue_in(self, message: Message, delay: timedelta) -> str:
-        return _only(await self.enqueue_batch(((message, delay),)))
+        return only(await self.enqueue_batch(((message, delay),)))
 
     async def enqueue_at(self, message: Message, when: datetime) -> str:
-        return _only(await self.enqueue_batch(((message, when),)))
+        return only(await self.enqueue_batch(((message, when),)))
 
     async def enqueue_batch(self, items: Sequence[tuple[Message, Due]]) -> Sequence[str | WaybillError]:
         return await enqueue(self._open_server, items)
@@ -190,19 +191,19 @@ class RabbitMQDriver:
     # -- settling --------------------------------------------------------------------------------------
 
     async def ack(self, delivery: Delivery) -> None:
-        _only(await self.ack_batch((delivery,)))
+        only(await self.ack_batch((delivery,)))
 
     async def nack(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
-        _only(await self.nack_batch(((delivery, delay),)))
+        only(await self.nack_batch(((delivery, delay),)))
 
     async def release(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
-        _only(await self._open_settle.release(delivery, delay))
+        only(await self._open_settle.release(delivery, delay))
 
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None = None) -> None:
-        _only(await self._open_settle.bury(delivery, reason, to))
+        only(await self._open_settle.bury(delivery, reason, to))
 
     async def extend(self, delivery: Delivery) -> Delivery:
-        return _only(await self.extend_batch((delivery,)))
+        return only(await self.extend_batch((delivery,)))
 
     async def ack_batch(self, deliveries: Sequence[Delivery]) -> Sequence[WaybillError | None]:
         return await self._open_settle.ack(deliveries)
@@ -269,11 +270,3 @@ class RabbitMQDriver:
 
     def __repr__(self) -> str:
         return f"RabbitMQDriver({self._address.where!r})"
-
-
-def _only(outcomes: Sequence[T | WaybillError]) -> T:
-    """The one outcome of a batch of one."""
-    (outcome,) = outcomes
-    if isinstance(outcome, WaybillError):
-        raise outcome
-    return outcome

@@ -21,6 +21,7 @@ from waybill.driver import (
     StateEntry,
     StateValue,
     UniqueClaim,
+    only,
 )
 from waybill.errors import DeadReason, WaybillError
 from waybill.timing import ZERO, Duration, parse_duration
@@ -173,13 +174,13 @@ class RedisDriver:
     # -- sending ---------------------------------------------------------------------------------------
 
     async def enqueue(self, message: Message) -> str:
-        return _only(await enqueue(self._open_space, self._keys, ((message, None),)))
+        return only(await enqueue(self._open_space, self._keys, ((message, None),)))
 
     async def enqueue_in(self, message: Message, delay: timedelta) -> str:
-        return _only(await enqueue(self._open_space, self._keys, ((message, delay),)))
+        return only(await enqueue(self._open_space, self._keys, ((message, delay),)))
 
     async def enqueue_at(self, message: Message, when: datetime) -> str:
-        return _only(await enqueue(self._open_space, self._keys, ((message, when),)))
+        return only(await enqueue(self._open_space, self._keys, ((message, when),)))
 
     async def enqueue_batch(self, items: Sequence[tuple[Message, Due]]) -> Sequence[str | WaybillError]:
         return await enqueue(self._open_space, self._keys, items)
@@ -197,17 +198,17 @@ class RedisDriver:
     # -- settling --------------------------------------------------------------------------------------
 
     async def ack(self, delivery: Delivery) -> None:
-        _only(await self.ack_batch((delivery,)))
+        only(await self.ack_batch((delivery,)))
 
     async def nack(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
-        _only(await self.nack_batch(((delivery, delay),)))
+        only(await self.nack_batch(((delivery, delay),)))
 
     async def release(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
         released = settle.give_back(self._open_space, self._keys, ((delivery, delay),), spent=False)
-        _only(await self._tell("release", released))
+        only(await self._tell("release", released))
 
     async def extend(self, delivery: Delivery) -> Delivery:
-        return _only(await self.extend_batch((delivery,)))
+        return only(await self.extend_batch((delivery,)))
 
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None = None) -> None:
         await self._tell("bury", settle.bury(self._open_space, self._keys, delivery, reason, to))
@@ -289,11 +290,3 @@ class RedisDriver:
 
     def __repr__(self) -> str:
         return f"RedisDriver({self._address.where!r})"
-
-
-def _only(outcomes: Sequence[T | WaybillError]) -> T:
-    """The one outcome of a batch of one."""
-    (outcome,) = outcomes
-    if isinstance(outcome, WaybillError):
-        raise outcome
-    return outcome

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Literal
 
 from waybill.driver import (
     BrokerUrl,
@@ -22,6 +22,7 @@ from waybill.driver import (
     StateEntry,
     StateValue,
     UniqueClaim,
+    only,
 )
 from waybill.errors import ConfigurationError, DeadReason, WaybillError
 from waybill.timing import ZERO, Clock, Duration, SystemClock, parse_duration
@@ -35,8 +36,6 @@ from .failures import EXPECTED, OF_VALUES, while_sending
 from .options import SqliteOptions
 from .receive import Taken, receive
 from .store import moment
-
-T = TypeVar("T")
 
 
 class SqliteDriver:
@@ -136,7 +135,7 @@ class SqliteDriver:
             outcomes = await self._open_file.writer.call(enqueue, ((message, due),))
         except EXPECTED as error:
             raise while_sending(error, self.path, message) from error
-        return _only(outcomes)
+        return only(outcomes)
 
     async def enqueue_batch(self, items: Sequence[tuple[Message, Due]]) -> Sequence[str | WaybillError]:
         try:
@@ -186,16 +185,16 @@ class SqliteDriver:
     # -- settling --------------------------------------------------------------------------------------
 
     async def ack(self, delivery: Delivery) -> None:
-        _only(await self._open_file.write(settle.ack, (delivery,)))
+        only(await self._open_file.write(settle.ack, (delivery,)))
 
     async def nack(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
-        _only(await self._open_file.write(settle.nack, ((delivery, delay),)))
+        only(await self._open_file.write(settle.nack, ((delivery, delay),)))
 
     async def release(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
-        _only(await self._open_file.write(settle.release, ((delivery, delay),)))
+        only(await self._open_file.write(settle.release, ((delivery, delay),)))
 
     async def extend(self, delivery: Delivery) -> Delivery:
-        return _only(await self._open_file.write(settle.extend, (delivery,)))
+        return only(await self._open_file.write(settle.extend, (delivery,)))
 
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None = None) -> None:
         await self._open_file.write(settle.bury, delivery, reason, to)
@@ -270,14 +269,6 @@ class SqliteDriver:
 
     def __repr__(self) -> str:
         return f"SqliteDriver({self.path!r})"
-
-
-def _only(outcomes: Sequence[T | WaybillError]) -> T:
-    """The one outcome of a batch of one."""
-    (outcome,) = outcomes
-    if isinstance(outcome, WaybillError):
-        raise outcome
-    return outcome
 
 
 def _caused(error: WaybillError, cause: Exception) -> WaybillError:

@@ -21,6 +21,7 @@ from waybill.driver import (
     StateEntry,
     StateValue,
     UniqueClaim,
+    only,
 )
 from waybill.errors import DeadReason, UnsupportedError, WaybillError
 from waybill.timing import ZERO, Clock, Duration, SystemClock, parse_duration
@@ -179,13 +180,13 @@ class SqsDriver:
     # -- sending ---------------------------------------------------------------------------------------
 
     async def enqueue(self, message: Message) -> str:
-        return _only(await self.enqueue_batch(((message, None),)))
+        return only(await self.enqueue_batch(((message, None),)))
 
     async def enqueue_in(self, message: Message, delay: timedelta) -> str:
-        return _only(await self.enqueue_batch(((message, delay),)))
+        return only(await self.enqueue_batch(((message, delay),)))
 
     async def enqueue_at(self, message: Message, when: datetime) -> str:
-        return _only(await self.enqueue_batch(((message, when),)))
+        return only(await self.enqueue_batch(((message, when),)))
 
     async def enqueue_batch(self, items: Sequence[tuple[Message, Due]]) -> Sequence[str | WaybillError]:
         return await self._open.sending.enqueue(items)
@@ -215,17 +216,17 @@ class SqsDriver:
     # -- settling --------------------------------------------------------------------------------------
 
     async def ack(self, delivery: Delivery) -> None:
-        _only(await self.ack_batch((delivery,)))
+        only(await self.ack_batch((delivery,)))
 
     async def nack(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
-        _only(await self.nack_batch(((delivery, delay),)))
+        only(await self.nack_batch(((delivery, delay),)))
 
     async def _release(self, delivery: Delivery, *, delay: timedelta = ZERO) -> None:
         """Give it back without spending an attempt: SQS counts receives, so a copy is sent and this one deleted."""
         await self._open.settling.move(delivery, delay, delivery.attempt - 1)
 
     async def extend(self, delivery: Delivery) -> Delivery:
-        return _only(await self.extend_batch((delivery,)))
+        return only(await self.extend_batch((delivery,)))
 
     async def bury(self, delivery: Delivery, reason: DeadReason, to: str | None = None) -> None:
         await self._open.settling.bury(delivery, reason, to)
@@ -341,11 +342,3 @@ class SqsDriver:
 
     def __repr__(self) -> str:
         return f"SqsDriver({self._address.where!r})"
-
-
-def _only(outcomes: Sequence[T | WaybillError]) -> T:
-    """The one outcome of a batch of one."""
-    (outcome,) = outcomes
-    if isinstance(outcome, WaybillError):
-        raise outcome
-    return outcome
