@@ -48,6 +48,10 @@ class Harness:
     """How much later than usual things may happen here; nothing may ever happen earlier. The environment's
     `WAYBILL_CONFORMANCE_PATIENCE` sets it for a busy machine."""
 
+    rest: timedelta = timedelta()
+    """How long a queue must have been there before the broker keeps it over a kill. It is waited for before one, so
+    what is stored within that time after the first use of a queue is not proven: tell it in the driver's README."""
+
     async def open(self, *, lease: timedelta = LEASE) -> QueueDriver:
         """A fresh driver, opened, on the same broker each time."""
         raise NotImplementedError("a harness needs `async def open(self, *, lease)`, which returns an opened driver")

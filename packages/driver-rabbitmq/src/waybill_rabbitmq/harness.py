@@ -13,6 +13,7 @@ import pika
 
 from waybill_conformance import LEASE
 from waybill_conformance.brokers import BrokerHarness
+from waybill_conformance.brokers.rabbitmq import REST
 
 from .driver import RabbitMQDriver
 from .names import Names
@@ -24,6 +25,7 @@ class RabbitMQHarness(BrokerHarness):
 
     suite = "0.1"
     broker = "rabbitmq"
+    rest = REST
     options: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:

@@ -53,14 +53,11 @@ async def settled(bench: Bench, delivery: Delivery) -> bool:
 
 
 async def used(bench: Bench) -> str:
-    """A queue that has been there for a moment: a broker may need one before it survives a kill with a new queue.
-
-    It needs none for a message, so what is sent to it then is safe at once.
-    """
+    """A queue that has been there as long as the broker needs to keep one; what is sent to it then is safe at once."""
     queue = bench.queue()
     await bench.driver.enqueue_in(bench.message(queue), timedelta(milliseconds=1))
     await bench.driver.ack(await bench.take(queue))
-    await asyncio.sleep(0 if bench.virtual else 1)
+    await asyncio.sleep(bench.harness.rest.total_seconds())
     return queue
 
 
