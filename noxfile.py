@@ -70,7 +70,8 @@ def tables(session: nox.Session) -> None:
     reports = {name: f"docs/reference/reports/{name}.json" for name in PYPROJECT["tool"]["proven"]}
     for name, how in PYPROJECT["tool"]["proven"].items():
         processes = ("-n", str(how["processes"])) if "processes" in how else ()
-        suite = ("pytest", "--pyargs", "waybill_conformance", "--driver", how["scheme"], *processes)
+        # Cases end themselves in time; this repository's limit is for its own tests.
+        suite = ("pytest", "--pyargs", "waybill_conformance", "-o", "timeout=0", "--driver", how["scheme"], *processes)
         session.run(*suite, "--report", reports[name])
         session.run("waybill-conformance", "keep", reports[name])
         readme = f"packages/driver-{name}/README.md"
