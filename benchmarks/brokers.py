@@ -77,7 +77,7 @@ BROKERS = {
         version=_version_of_rabbitmq,
     ),
     "nats": Setup(
-        ("waybill", "raw_nats", "taskiq_nats"),
+        ("waybill", "raw_nats", "taskiq_nats", "taskiq_nats_default"),
         version=lambda url: f"NATS {_version_of_nats(url)}, files, default sync_interval",
     ),
     "sqs": Setup(

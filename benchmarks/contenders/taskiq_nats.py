@@ -1,4 +1,4 @@
-"""taskiq on JetStream; it has no delays there."""
+"""taskiq on JetStream, asking for a hundred jobs at a time, which makes it fastest; it has no delays there."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from . import taskiq
 
 
 class Contender(taskiq.Contender):
+    batch: int = 100
+    timeout: float | None = 5
+
     def make_broker(self, place: Place) -> AsyncBroker:
         return PullBasedJetStreamBroker(
             place.url,
@@ -20,6 +23,6 @@ class Contender(taskiq.Contender):
             stream_config=StreamConfig(retention=RetentionPolicy.WORK_QUEUE),
             consumer_config=ConsumerConfig(durable_name="workers", max_ack_pending=-1),
             durable="workers",
-            pull_consume_batch=100,
-            pull_consume_timeout=5,
+            pull_consume_batch=self.batch,
+            pull_consume_timeout=self.timeout,
         )

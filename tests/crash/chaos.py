@@ -27,7 +27,7 @@ from waybill.errors import BrokerUnavailableError, EnqueueUnknownError
 from .ledger import LONGEST_DELAY, Events, Ledger
 
 HERE = Path(__file__).parent
-PATIENCE = 90.0  # seconds for what is left after the last kill
+PATIENCE = 90.0  # seconds
 PORTION = 250  # jobs that are sent at once
 
 
@@ -42,6 +42,7 @@ async def survive(
     delayed: float = 0.0,
     kill_server: Callable[[], object] | None = None,
     remembers: bool = True,
+    patience: float = PATIENCE,
 ) -> Ledger:
     """Send jobs, kill workers, and see that nothing is lost or early and that every repeat has a cause.
 
@@ -55,6 +56,7 @@ async def survive(
         delayed: the share of the jobs that are sent with a delay of up to 5 seconds.
         kill_server: kills the server and returns when it serves again; called once, half-way, in a thread.
         remembers: whether a server that is killed still knows the attempts that it counted last.
+        patience: seconds for what is left after the last kill.
     """
     queue = f"chaos-{uuid.uuid4().hex[:8]}"
     ledger, events = Ledger(folder / "ledger"), Events()
@@ -75,7 +77,7 @@ async def survive(
                         events.outages.append((gone, time.time()))
                     events.killed.add(await crew.replace_one(ledger))
             crew.revive()
-            await until_all_is_done(driver, queue, ledger, events)
+            await until_all_is_done(driver, queue, ledger, events, patience)
         if isinstance(driver, ReadsDeadLetters):
             assert not (await driver.list_dead(queue)).entries
     finally:
@@ -158,11 +160,11 @@ async def feed(service: JobService, queue: str, jobs: int, seconds: float, delay
         await asyncio.sleep(max(0.0, seconds * PORTION / jobs - (time.monotonic() - begun)))
 
 
-async def until_all_is_done(driver: QueueDriver, queue: str, ledger: Ledger, events: Events) -> None:
+async def until_all_is_done(driver: QueueDriver, queue: str, ledger: Ledger, events: Events, patience: float) -> None:
     """Every accepted job has run, and the queue holds nothing: what killed workers had not acked has come again."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while missing := len(events.accepted - ledger.read().finished):
-        assert time.monotonic() < end, f"{missing} accepted jobs have not run {PATIENCE:g} s after the last kill"
+        assert time.monotonic() < end, f"{missing} accepted jobs have not run {patience:g} s after the last kill"
         await asyncio.sleep(0.2)
     while isinstance(driver, Counts):
         try:
