@@ -38,6 +38,8 @@ class Bench:
         self.harness, self.claims = harness, claims
         self.soon = SOON * harness.patience
         self.levels: list[str] = []
+        self.late = 0.0
+        """Seconds by which a wait for nothing ended late: more may be due then than there was to be."""
         self._witnesses: list[Witness] = []
         self._token = uuid.uuid4().hex[:8]
         self._numbers = itertools.count(1)
@@ -163,8 +165,9 @@ class Bench:
         driver = by or self.driver
         if self.virtual and during > ZERO:
             await self.pass_time(during)
-        wait = ZERO if self.virtual else during
+        wait, begun = ZERO if self.virtual else during, time.monotonic()
         got = await driver.receive(queue, limit=10, wait=wait)
+        self.late = max(self.late, time.monotonic() - begun - wait.total_seconds())
         assert not got, (
             f"{len(got)} messages came from {queue}, where none must be: {[each.message.id for each in got]}"
         )

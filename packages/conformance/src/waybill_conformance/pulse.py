@@ -23,14 +23,10 @@ class Pulse:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="waybill-conformance-pulse", daemon=True)
 
-    @property
-    def irregular(self) -> bool:
-        """Whether what happened meanwhile may have been late through no fault of the driver."""
-        return self.stood_still >= IRREGULAR
-
     def _beat(self) -> None:
-        last = time.monotonic()
-        while not self._over.wait(_BEAT):
+        last, over = time.monotonic(), False
+        while not over:
+            over = self._over.wait(_BEAT)
             now = time.monotonic()
             late, last = now - last - _BEAT, now
             if late >= _SKIPPED:

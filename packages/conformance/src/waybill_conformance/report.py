@@ -79,7 +79,7 @@ def as_text(claims: Summary, ledger: Sequence[Row], results: Mapping[str, Result
     repeated = {each.case: each.stood_still for each in results.values() if each.stood_still is not None}
     if repeated:
         console.print(
-            f"{len(repeated)} carried out again, as this machine stood still for up to {max(repeated.values()):.1f} s "
-            f"meanwhile: {', '.join(sorted(repeated))}"
+            f"{len(repeated)} carried out again, as this machine or the broker stood still for up to "
+            f"{max(repeated.values()):.1f} s meanwhile: {', '.join(sorted(repeated))}"
         )
     return out.getvalue()

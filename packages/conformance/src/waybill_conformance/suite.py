@@ -11,7 +11,7 @@ from .bench import Bench
 from .case import Case
 from .claims import Claims
 from .harness import Harness, powers
-from .pulse import Pulse
+from .pulse import IRREGULAR, Pulse
 from .running import HangError, run
 
 SUITE: Final = pytest.StashKey["Suite"]()
@@ -58,8 +58,8 @@ class Suite:
     def run(self, case: Case, properties: list[tuple[str, Any]]) -> None:
         """Carry out a case, and append what the ledger needs to know to *properties*.
 
-        One that fails while the machine stood still is carried out again, as its moments were not the driver's; the
-        ledger tells.
+        One that fails while the machine or the broker stood still is carried out again, as its moments were not the
+        driver's; the ledger tells.
 
         Raises:
             NotConcernedError: the driver does not claim what it is about.
@@ -81,9 +81,10 @@ class Suite:
             except HangError:
                 raise
             except (Exception, pytest.fail.Exception):
-                if not left or bench.virtual or not pulse.irregular:
+                stood_still = max(pulse.stood_still, bench.late)
+                if not left or bench.virtual or stood_still < IRREGULAR:
                     raise
-                record["stood_still"] = max(pulse.stood_still, record.get("stood_still", 0.0))
+                record["stood_still"] = max(stood_still, record.get("stood_still", 0.0))
             finally:
                 record["levels"] = bench.levels
 
