@@ -1,4 +1,4 @@
-"""Concurrent calls share the driver's batch verbs; nothing waits for a timer, and a lone call goes out at once."""
+"""Concurrent calls share the driver's batch verbs; nothing waits for a timer, and a lone enqueue goes out at once."""
 
 import asyncio
 from collections import Counter
@@ -132,3 +132,44 @@ async def test_a_flight_takes_no_more_than_its_size():
     coalescer = Coalescer(one, many, size=4)
     assert await asyncio.gather(*(coalescer(n) for n in range(11))) == list(range(11))
     assert flown == [4, 4, 2]
+
+
+async def test_what_gathers_goes_together_with_all_of_the_same_turn_in_as_many_flights_as_there_are():
+    flown, under_way, most = [], 0, 0
+
+    async def many(items):
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        flown.append(len(items))
+        await asyncio.sleep(0)
+        under_way -= 1
+        return items
+
+    coalescer = Coalescer(None, many, size=10, flights=3, gathers=True)
+    assert await asyncio.gather(*(coalescer(n) for n in range(45))) == list(range(45))
+    assert flown == [10, 10, 10, 10, 5]
+    assert most == 3
+    assert await coalescer("alone") == "alone"
+
+
+async def test_draining_waits_for_what_has_only_been_gathered():
+    async def many(items):
+        await asyncio.sleep(0)
+        return items
+
+    coalescer = Coalescer(None, many, size=10, gathers=True)
+    calls = [asyncio.ensure_future(coalescer(n)) for n in range(3)]
+    await asyncio.sleep(0)
+    await coalescer.drain()
+    await asyncio.sleep(0)
+    assert [each.result() for each in calls] == [0, 1, 2]
+
+
+async def test_without_a_batch_verb_nothing_is_gathered():
+    async def one(item):
+        return item
+
+    coroutine = Coalescer(one, None, size=1, gathers=True)("x")
+    with pytest.raises(StopIteration, match="x"):
+        coroutine.send(None)

@@ -215,7 +215,6 @@ def wrap(message: Message, due: datetime | None = None, attempts: int = 0, *, op
 
 def unwrap(data: bytes, *, queue: str = "", broker_id: str = "") -> Unwrapped:
     """Read what `wrap` wrote, or a foreign producer's bytes, which get the broker's id."""
-    foreign = Unwrapped(Message(broker_id, queue, data), None, 0)
     try:
         carried = _carried.decode(data)
         members = _members.decode(data)
@@ -223,11 +222,13 @@ def unwrap(data: bytes, *, queue: str = "", broker_id: str = "") -> Unwrapped:
         unique = None if carried.unique is None else carried.unique.unique_key()
         if carried.raw is not None and _FIELDS.issuperset(members):
             body = base64.b64decode(carried.raw, validate=True)
+        elif _FIELDS.isdisjoint(members):  # as of most messages
+            body = data
         else:
             kept = {name: value for name, value in members.items() if name == "raw" or name not in _FIELDS}
             body = data if len(kept) == len(members) else _encode(kept)
     except (ValueError, RecursionError, OverflowError, binascii.Error):
-        return foreign
+        return Unwrapped(Message(broker_id, queue, data), None, 0)
     due = carried.due
     message = Message(
         id=carried.id or (isinstance(job_id, str) and job_id) or broker_id,

@@ -14,8 +14,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
-from waybill.envelope import Unwrapped, unwrap
-
 from .catch import Catch
 from .clock import micros_at
 from .failures import EXPECTED, WRONG_SEQUENCE, RefusedError
@@ -89,9 +87,9 @@ class Parking:
             while await self._once(queue, queue.parking, None) == _AT_ONCE:
                 pass
 
-    async def put_off(self, raw: Raw, unwrapped: Unwrapped) -> None:
+    async def put_off(self, raw: Raw) -> None:
         """A message that came before its time goes back for the rest."""
-        message, due = unwrapped.message, unwrapped.due
+        message, due, attempts = raw.unwrapped
         assert due is not None
         queue = await self._topology.to_send(raw.lane.queue)
         parcel = pack(
@@ -101,7 +99,7 @@ class Parking:
             raw.lane.level,
             name=f"~early.{raw.seq}",
             due=micros_at(due),
-            attempts=unwrapped.attempts,
+            attempts=attempts,
         )
         await self._server.publish(*parcel)
         await self._server.ask(raw.reply, b"+ACK")
@@ -175,14 +173,13 @@ class Parking:
         link, now = await self._server.link(), self._server.clock.earliest()
         moving: list[tuple[Raw, asyncio.Future[bytes]]] = []
         for raw in raws:
-            unwrapped = unwrap(raw.data, queue=queue.name, broker_id=f"{raw.lane.stream}:{raw.seq}")
-            left = 0 if unwrapped.due is None else micros_at(unwrapped.due) - now
+            message, due, attempts = raw.unwrapped
+            left = 0 if due is None else micros_at(due) - now
             if left > 0:
                 self._keep(link, raw, left)
                 continue
-            message = unwrapped.message
             level = min(message.priority, self._server.options.priorities - 1)
-            parcel = pack(self._names, queue, message, level, name=f"~due.{raw.seq}", attempts=unwrapped.attempts)
+            parcel = pack(self._names, queue, message, level, name=f"~due.{raw.seq}", attempts=attempts)
             if link.version >= SUBJECT_OF_SEQUENCE:  # should it have been cancelled meanwhile, it is not sent
                 parcel.headers["Nats-Expected-Last-Subject-Sequence"] = str(raw.seq)
                 parcel.headers["Nats-Expected-Last-Subject-Sequence-Subject"] = raw.subject

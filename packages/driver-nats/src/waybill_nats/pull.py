@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from waybill.envelope import Unwrapped, unwrap
+
 from .link import Inbox, Link
 from .topology import Lane
 from .wire import status_of
@@ -42,6 +44,8 @@ class Raw(NamedTuple):
     subject: str
     reply: str
     data: bytes
+    unwrapped: Unwrapped
+    """What the data mean. It is read as they arrive, while the server sends the next message."""
     arrived: float
     """By `time.monotonic`."""
     delivered: int
@@ -55,7 +59,9 @@ class Raw(NamedTuple):
         words = reply.split(b".")
         at = 4 if len(words) == _SHORT else 6
         delivered, seq, stored = int(words[at]), int(words[at + 1]), int(words[at + 3])
-        return cls(lane, subject.decode(), reply.decode(), data, time.monotonic(), delivered, seq, stored)
+        unwrapped = unwrap(data, queue=lane.queue, broker_id=f"{lane.stream}:{seq}")
+        now = time.monotonic()
+        return cls(lane, subject.decode(), reply.decode(), data, unwrapped, now, delivered, seq, stored)
 
 
 class Pull:

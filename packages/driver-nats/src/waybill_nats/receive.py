@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from waybill.driver import Delivery
-from waybill.envelope import unwrap
 
 from .catch import Catch
 from .clock import micros_at
@@ -186,9 +185,9 @@ class Receiving:
             now, today = time.monotonic(), datetime.now(UTC)
             latest = self._server.clock.latest() + _TOLERANCE
             for raw in raws:
-                unwrapped = unwrap(raw.data, queue=raw.lane.queue, broker_id=f"{raw.lane.stream}:{raw.seq}")
+                unwrapped = raw.unwrapped
                 if unwrapped.due is not None and micros_at(unwrapped.due) > latest:
-                    await self._parking.put_off(raw, unwrapped)
+                    await self._parking.put_off(raw)
                     continue
                 entry = counts.get(raw.seq)
                 attempt = raw.delivered + unwrapped.attempts - (0 if entry is None else int(entry.value))

@@ -64,9 +64,9 @@ class Connection:
         self._enqueue_many = driver.enqueue_batch if isinstance(driver, EnqueuesBatches) else None
         self._enqueue = Coalescer[Parcel, str](self._enqueue_one, self._enqueue_many, size, flights)
         ack_many = driver.ack_batch if isinstance(driver, AcksBatches) else None
-        self.ack = Coalescer[Delivery, None](driver.ack, ack_many, size, flights)
+        self.ack = Coalescer[Delivery, None](driver.ack, ack_many, size, flights, gathers=True)
         nack_many = driver.nack_batch if isinstance(driver, NacksBatches) else None
-        self._nack = Coalescer[tuple[Delivery, timedelta], None](self._nack_one, nack_many, size, flights)
+        self._nack = Coalescer[tuple[Delivery, timedelta], None](self._nack_one, nack_many, size, flights, gathers=True)
 
     async def close(self, *, leave_open: bool = False) -> None:
         """Finish what is under way, and close the driver unless another connection needs it."""
