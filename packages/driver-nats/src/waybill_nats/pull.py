@@ -10,7 +10,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 
@@ -37,7 +38,8 @@ _SHORT: Final = 9
 """The words of an ack subject; there are more where it names a domain."""
 
 
-class Raw(NamedTuple):
+@dataclass(eq=False, slots=True)
+class Raw:
     """A delivered message, as it came."""
 
     lane: Lane
