@@ -165,7 +165,8 @@ class Bench:
         driver = by or self.driver
         if self.virtual and during > ZERO:
             await self.pass_time(during)
-        wait, begun = ZERO if self.virtual else during, time.monotonic()
+        wait = ZERO if self.virtual else during
+        begun = time.monotonic()
         got = await driver.receive(queue, limit=10, wait=wait)
         self.late = max(self.late, time.monotonic() - begun - wait.total_seconds())
         assert not got, (

@@ -58,11 +58,11 @@ class Raw:
 
     @classmethod
     def of(cls, lane: Lane, subject: bytes, reply: bytes, data: bytes) -> Raw:
+        now = time.monotonic()  # first: the lease runs, however long it takes to read a large message
         words = reply.split(b".")
         at = 4 if len(words) == _SHORT else 6
         delivered, seq, stored = int(words[at]), int(words[at + 1]), int(words[at + 3])
         unwrapped = unwrap(data, queue=lane.queue, broker_id=f"{lane.stream}:{seq}")
-        now = time.monotonic()
         return cls(lane, subject.decode(), reply.decode(), data, unwrapped, now, delivered, seq, stored)
 
 

@@ -1,6 +1,7 @@
 """A body is bytes: whatever they are, they arrive."""
 
 import os
+from typing import Any
 
 from waybill.driver import Delivery
 from waybill.timing import ZERO
@@ -86,22 +87,23 @@ async def spoil(bench: Bench, queue: str) -> Delivery:
     return delivery
 
 
-@proves("payload")
-async def test_what_a_receiver_changes_is_not_changed_for_the_next(bench: Bench) -> None:
+async def comes_back_unspoiled(bench: Bench, give_back: Any) -> None:
+    """Whatever its receivers change, at once and after a delay."""
     queue = bench.queue()
     await bench.driver.enqueue(bench.message(queue, headers={"a": "1"}))
     for delay in (ZERO, TICK):
-        await bench.driver.nack(await spoil(bench, queue), delay=delay)
+        await give_back(await spoil(bench, queue), delay=delay)
     assert dict((await bench.take(queue)).message.headers) == {"a": "1"}
+
+
+@proves("payload")
+async def test_what_a_receiver_changes_is_not_changed_for_the_next(bench: Bench) -> None:
+    await comes_back_unspoiled(bench, bench.driver.nack)
 
 
 @proves("Releases")
 async def test_what_a_receiver_changes_does_not_go_back_with_a_release(bench: Bench) -> None:
-    queue = bench.queue()
-    await bench.driver.enqueue(bench.message(queue, headers={"a": "1"}))
-    for delay in (ZERO, TICK):
-        await bench.driver.release(await spoil(bench, queue), delay=delay)
-    assert dict((await bench.take(queue)).message.headers) == {"a": "1"}
+    await comes_back_unspoiled(bench, bench.driver.release)
 
 
 @proves("payload")
