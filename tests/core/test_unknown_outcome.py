@@ -37,15 +37,15 @@ def forgetful(driver, wrapped):
     return make
 
 
-async def passing(clock, work):
-    """Let virtual time pass until *work* is done."""
+async def passing(clock, work, step="50ms"):
+    """Let virtual time pass in steps until *work* is done."""
     task = asyncio.ensure_future(work)
     for _ in range(2000):
         for _ in range(5):
             await asyncio.sleep(0)
         if task.done():
             break
-        clock.advance("50ms")
+        clock.advance(step)
     return await task
 
 
@@ -88,13 +88,23 @@ async def test_it_is_not_repeated_where_the_driver_may_have_forgotten_the_id(for
     assert ids(spied) == ["mine"]
 
 
-async def test_it_is_not_repeated_beyond_the_drivers_memory(forgetful, clock):
-    spied = forgetful(*(EnqueueUnknownError("x") for _ in range(1000)), idempotent_enqueue=timedelta(seconds=3))
-    service = await JobService(spied).open()
-    start = clock.now()
+@pytest.mark.parametrize("pause", [0, 2, 3, 4], ids="{0} s until it is unknown".format)
+@pytest.mark.parametrize("still", ["50ms", "800ms", "5s"])
+async def test_it_is_not_repeated_beyond_the_drivers_memory(driver, wrapped, clock, pause, still):
+    start, tries = clock.now(), []
+
+    async def unknown(name, *args):
+        if name == "enqueue":
+            tries.append(clock.now() - start)
+            if len(tries) == 1:
+                clock.advance(pause)
+            raise EnqueueUnknownError("x")
+
+    service = await JobService(wrapped(driver, before=unknown, idempotent_enqueue=timedelta(seconds=3))).open()
     with pytest.raises(EnqueueUnknownError):
-        await passing(clock, service.enqueue(JOB))
-    assert clock.now() - start < timedelta(seconds=3)
+        await passing(clock, service.enqueue(JOB), still)
+    assert tries[0] == timedelta()
+    assert max(tries) < timedelta(seconds=3)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Broker:
     Args:
         source: a URL or factory serves any number of loops; a driver serves one, unless it says `any_loop`.
         clock: the connections' clock.
-        enqueue_timeout: how long a connection repeats an enqueue with an unknown outcome.
+        enqueue_timeout: how long, from its first try, a connection repeats an enqueue with an unknown outcome.
     """
 
     def __init__(self, source: Source, clock: Clock, enqueue_timeout: timedelta) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -53,7 +54,7 @@ class Connection:
     Args:
         driver: already open.
         clock: for waits between repeats.
-        enqueue_timeout: how long an enqueue with an unknown outcome is repeated.
+        enqueue_timeout: how long, from its first try, an enqueue with an unknown outcome is repeated.
     """
 
     def __init__(self, driver: QueueDriver, clock: Clock, enqueue_timeout: timedelta) -> None:
@@ -100,10 +101,11 @@ class Connection:
         Raises:
             EnqueueError: the message was not accepted, or nobody knows.
         """
+        start = self.clock.monotonic()
         try:
             return await self._enqueue((message, due))
         except Exception as error:
-            outcome = await self._second_outcome((message, due), error)
+            outcome = await self._second_outcome((message, due), error, start)
             if isinstance(outcome, str):
                 return outcome
             raise outcome from outcome.__cause__
@@ -128,6 +130,7 @@ class Connection:
 
     async def _send_chunk(self, chunk: Sequence[Parcel]) -> list[str | EnqueueError]:
         outcomes: list[Any]
+        start = self.clock.monotonic()
         if self._enqueue_many is None:
             outcomes = await asyncio.gather(*map(self._enqueue_one, chunk), return_exceptions=True)
         else:
@@ -137,41 +140,38 @@ class Connection:
                 outcomes = [error] * len(chunk)
         settled: list[str | EnqueueError] = [*outcomes]
         failed = [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, str)]
-        second = await asyncio.gather(*(self._second_outcome(chunk[index], outcomes[index]) for index in failed))
+        second = await asyncio.gather(*(self._second_outcome(chunk[index], outcomes[index], start) for index in failed))
         for index, outcome in zip(failed, second, strict=True):
             settled[index] = outcome
         return settled
 
-    async def _second_outcome(self, parcel: Parcel, error: Exception) -> str | EnqueueError:
+    async def _second_outcome(self, parcel: Parcel, error: Exception, start: float) -> str | EnqueueError:
         mapped = as_enqueue_error(error, parcel[0].id)
         if mapped is not error:
             mapped.__cause__ = error
         if not isinstance(mapped, EnqueueUnknownError):
             return mapped
         try:
-            return await self._repeat(parcel, mapped)
+            return await self._repeat(parcel, mapped, start)
         except EnqueueError as final:
             return final
 
-    async def _repeat(self, parcel: Parcel, error: EnqueueUnknownError) -> str:
-        """Enqueue again while the broker would recognise the id.
+    async def _repeat(self, parcel: Parcel, error: EnqueueUnknownError, start: float) -> str:
+        """Enqueue again while the broker would recognise the id: it may have stored it right at *start*.
 
         Raises:
             EnqueueUnknownError: nobody will ever know; whatever a repeat says, the first one may have been stored.
             DuplicateJobError: it was not, as another holds its unique key.
         """
         memory = self.capabilities.idempotent_enqueue
-        start = self.clock.monotonic()
-        patience = min(self._enqueue_timeout, memory or ZERO).total_seconds()
-        attempt = 0
-        while True:
-            attempt += 1
+        end = start + min(self._enqueue_timeout, memory or ZERO).total_seconds()
+        for attempt in itertools.count(1):
             wait = soon(attempt, _LONGEST_PAUSE)
-            if self.clock.monotonic() - start + wait.total_seconds() >= patience:
-                if error.job_id == parcel[0].id:
-                    raise error
-                raise EnqueueUnknownError(parcel[0].id) from error  # it was told of a whole batch
+            if self.clock.monotonic() + wait.total_seconds() >= end:
+                break
             await sleep(self.clock, wait)
+            if self.clock.monotonic() >= end:  # this process stood still
+                break
             try:
                 return await self._enqueue(parcel)
             except (EnqueueUnknownError, BrokerUnavailableError):
@@ -180,6 +180,9 @@ class Connection:
                 raise
             except Exception as again:
                 raise EnqueueUnknownError(parcel[0].id, f"and then {type(again).__name__}: {again}") from again
+        if error.job_id == parcel[0].id:
+            raise error
+        raise EnqueueUnknownError(parcel[0].id) from error  # it was told of a whole batch
 
     async def _enqueue_one(self, parcel: Parcel) -> str:
         message, due = parcel

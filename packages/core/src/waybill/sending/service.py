@@ -58,7 +58,7 @@ class JobService:
             `ctx.resource(type)`.
         plugins: objects with `@hookimpl` functions; those of the entry-point group `waybill.plugins` are added.
         max_payload_bytes: of encoded JSON, 256 KiB by default.
-        enqueue_timeout: how long an enqueue with an unknown outcome is repeated.
+        enqueue_timeout: how long, from its first try, an enqueue with an unknown outcome is repeated.
         namespace: keeps applications apart on one broker.
         drivers: queues that live on a broker of their own, {queue: URL, driver or factory}.
         schedules: where schedules are kept, a URL, driver or factory; by default each broker keeps those of its queues.
