@@ -84,9 +84,11 @@ class Stage:
             await self.bench.pass_time(TICK if not self.bench.virtual else ZERO)
             await asyncio.sleep(BREATH)
 
-    def firing(self, book: Any, send: Callable[[Record, datetime], Awaitable[object]]) -> Firing:
+    def firing(
+        self, book: Any, send: Callable[[Record, datetime], Awaitable[object]], worker: str = "a-worker"
+    ) -> Firing:
         """A worker's part in firing, without the worker."""
-        return Firing(book, "a-worker", self.clock, send, PATIENCE)
+        return Firing(book, worker, self.clock, send, PATIENCE)
 
     def instants(self, *hours: int) -> list[datetime]:
         return [T0 + timedelta(hours=each) for each in hours]
@@ -176,6 +178,8 @@ async def test_an_instant_is_fired_although_its_worker_dies_before_it_sends(benc
         with pytest.raises(KilledError):
             await stage.firing(book, die).turn(result.schedule_id or "", T0)
         stage.clock.advance(PATIENCE)
+        another = stage.firing(book, partial(send_instant, service), worker="another-worker")
+        assert await another.turn(result.schedule_id or "", T0) == T0 + timedelta(hours=2)
         await stage.work(service)
     assert stage.ran == stage.instants(1)
 
