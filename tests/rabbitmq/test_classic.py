@@ -8,7 +8,7 @@ import pytest
 
 from waybill_conformance.brokers import broker_or_skip
 
-SUITE = ["--pyargs", "waybill_conformance", "-q", "-n", "2", "--harness", "waybill_rabbitmq.harness:ClassicHarness"]
+SUITE = ["--pyargs", "waybill_conformance", "-q", "-n", "4", "--harness", "waybill_rabbitmq.harness:ClassicHarness"]
 ELSEWHERE = "not stands_still and not after_a_pause"
 """What a server that stands still does to a driver has nothing to do with the kind of its queues, and takes long."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,19 +54,31 @@ class Address:
 
     def make_client(self, service: str, options: SqsOptions, config: Any) -> Any:
         """A client of a service; it reads files, so it is called in a thread."""
-        from boto3.session import Session
-
-        # The first one of a session takes long, the others do not; and a session makes one at a time.
+        # A session keeps the credentials that it was given for a while, and makes one client at a time.
         with self._making:
             if not self._sessions:
-                self._sessions.append(
-                    Session(
-                        aws_access_key_id=self.key,
-                        aws_secret_access_key=self.secret,
-                        region_name=self.region,
-                        profile_name=options.profile,
-                    )
-                )
-            return self._sessions[0].client(
-                service, endpoint_url=self.endpoint_url, config=config, verify=options.tls_ca
+                self._sessions.append(self._make_session(options.profile))
+            return self._sessions[0].create_client(
+                service,
+                region_name=self.region,
+                endpoint_url=self.endpoint_url,
+                config=config,
+                verify=options.tls_ca,
             )
+
+    def _make_session(self, profile: str | None) -> Any:
+        from botocore.session import Session
+
+        session = Session(profile=profile)
+        session.register_component("data_loader", _descriptions(session.get_config_variable("data_path")))
+        if self.key is not None:
+            session.set_credentials(self.key, self.secret)
+        return session
+
+
+@functools.cache
+def _descriptions(path: str | None) -> Any:
+    """What botocore's files say of the services: they are large, so they are read once and not for each session."""
+    from botocore.loaders import create_loader
+
+    return create_loader(path)
