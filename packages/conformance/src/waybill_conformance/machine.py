@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -42,10 +42,12 @@ BODIES = st.one_of(st.just(None), st.binary(max_size=40))
 
 
 class History(RuleBasedStateMachine):
-    """One history. `bench` and `loop` are set by whoever runs it, in another thread than the loop's."""
+    """One history. What follows is set by whoever runs it, in another thread than the loop's."""
 
     bench: Bench
     loop: asyncio.AbstractEventLoop
+    over: list[History]
+    """Those that `drain` has not seen."""
 
     # -- the means -------------------------------------------------------------------------------------
 
@@ -279,23 +281,25 @@ class History(RuleBasedStateMachine):
                     assert getattr(told, name) in (None, number), f"{name}: {told}, and the model says {number}"
 
     def teardown(self) -> None:
-        """In the end everything that was accepted can be had, and nothing else."""
-        if hasattr(self, "model"):
-            self.do(self._drain())
+        """Real time is waited for once, when all histories are over."""
+        if not hasattr(self, "model"):
+            return
+        if self.bench.virtual:
+            self.do(drain(self.bench, [self]))
+        else:
+            self.over.append(self)
 
-    async def _drain(self) -> None:
-        lease = self.bench.claims.lease
-        if lease is None:
+    async def let_go(self) -> None:
+        """Give back what would be held for as long as the driver is open."""
+        if self.bench.claims.lease is None:
             for each in self.deliveries:
                 with contextlib.suppress(LeaseLostError):
                     await self.driver.nack(each)
-        await self.bench.pass_time((lease or ZERO) + timedelta(seconds=2))
+
+    async def compare(self) -> None:
+        """Find what was accepted and is not done, and nothing else."""
         for queue in self.queues:
-            wanted = {
-                each.message.id
-                for each in self.model.entries.values()
-                if each.message.queue == queue and each.state in ("waiting", "leased")
-            }
+            wanted = self._ids(queue, "waiting", "leased")
             virtual = self.bench.virtual
             got = await self.bench.receive(queue, limit=len(wanted), within=TICK if virtual else None) if wanted else []
             got += await self.driver.receive(queue, limit=10, wait=ZERO if virtual else TICK * 2)  # is there more?
@@ -305,10 +309,18 @@ class History(RuleBasedStateMachine):
             found = {each.message.id for each in got}
             assert found == wanted, f"lost: {wanted - found}; from nowhere: {found - wanted}"
             if self.offers(ReadsDeadLetters) and self.offers(Buries):
-                dead = {
-                    each.message.id
-                    for each in self.model.entries.values()
-                    if each.message.queue == queue and each.state == "dead"
-                }
                 page = await self.driver.list_dead(queue, limit=1000)
-                assert {each.message.id for each in page.entries} == dead
+                assert {each.message.id for each in page.entries} == self._ids(queue, "dead")
+
+    def _ids(self, queue: str, *states: str) -> set[str]:
+        entries = self.model.entries.values()
+        return {each.message.id for each in entries if each.message.queue == queue and each.state in states}
+
+
+async def drain(bench: Bench, histories: Sequence[History]) -> None:
+    """In the end everything that was accepted can be had, and nothing else."""
+    for each in histories:
+        await each.let_go()
+    await bench.pass_time((bench.claims.lease or ZERO) + timedelta(seconds=2))
+    for each in histories:
+        await each.compare()

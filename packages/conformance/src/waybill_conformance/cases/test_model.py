@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from ..bench import Bench
 from ..case import proves
-from ..machine import History
+from ..machine import History, drain
 
 SEED = "WAYBILL_CONFORMANCE_SEED"
 
@@ -30,7 +30,8 @@ async def test_random_histories_agree_with_the_model(bench: Bench) -> None:
 
 def explore(bench: Bench, loop: asyncio.AbstractEventLoop, seed: int, histories: int, steps: int) -> None:
     """Let Hypothesis look for a history that ends in a contradiction, and for the shortest one."""
-    kind = hypothesis.seed(seed)(type("History", (History,), {"bench": bench, "loop": loop}))
+    over: list[History] = []
+    kind = hypothesis.seed(seed)(type("History", (History,), {"bench": bench, "loop": loop, "over": over}))
     how = settings(
         max_examples=histories,
         stateful_step_count=steps,
@@ -40,3 +41,4 @@ def explore(bench: Bench, loop: asyncio.AbstractEventLoop, seed: int, histories:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(kind, settings=how)
+    asyncio.run_coroutine_threadsafe(drain(bench, over), loop).result()
