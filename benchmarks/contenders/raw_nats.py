@@ -66,8 +66,9 @@ class Contender(base.Contender):
     async def worker(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self._work())
         yield
-        task.cancel()
-        await asyncio.wait([task])
+        while not task.done():  # once is not enough: asyncio.wait_for in nats-py may swallow it (Python 3.11)
+            task.cancel()
+            await asyncio.wait([task], timeout=0.1)
 
     async def _work(self) -> None:
         name, client = self.place.name, self._client

@@ -109,7 +109,8 @@ class Actor:
         self._alarm.put(None)
         if self._thread.is_alive() and not self._loop.is_closed() and patient:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), self._patience)
+                async with asyncio.timeout(self._patience):
+                    await self._ended.wait()
         self._calls.forget()
 
     def _submit(self, verb: Callable[..., Any], arguments: tuple[Any, ...], undo: Callable[[T], object] | None) -> Call:

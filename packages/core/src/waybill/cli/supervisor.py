@@ -141,7 +141,8 @@ class Supervisor:
             "worker process %d %s (%s); another starts in %.1f s", child.process.pid, what, _described(code), pause
         )
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._stopping.wait()
 
     def _give_up(self, child: _Child, code: int) -> None:
         if code < 1:  # else it has told why
