@@ -92,6 +92,19 @@ def test_a_wrong_url_is_refused_before_anything_is_opened(refused, command, url,
     assert told in refused(*command, "--url", url, code=2)
 
 
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["enqueue", "job", "null", "more"], "waybill enqueue --help"),
+        (["dead", "list", "--nope"], "waybill dead list --help"),
+        (["dead", "nope"], "waybill dead --help"),
+        (["nope"], "waybill --help"),
+    ],
+)
+def test_words_that_do_not_fit_a_command_are_answered_with_where_its_help_is(refused, words, command):
+    assert f"(see `{command}`)" in refused(*words, code=2)
+
+
 def test_a_url_in_the_wrong_place_is_not_repeated_with_its_password(refused):
     assert "***@host" in refused("worker", "shop:service", f"redis://user:{SECRET}@host", code=2)
 

@@ -93,7 +93,8 @@ class Arrivals:
                 continue
             if not isinstance(outcome, (*EXPECTED_OUTCOMES, WaybillError)):
                 raise outcome
-            told = outcome if isinstance(outcome, WaybillError) else while_calling(outcome, self._aws.where, "delay")
+            asked = f"delay job {parcel.message.id}"
+            told = outcome if isinstance(outcome, WaybillError) else while_calling(outcome, self._aws.where, asked)
             told.__cause__ = outcome
             failed.append(told)
             # Its lease brings it back, and then it is tried again.

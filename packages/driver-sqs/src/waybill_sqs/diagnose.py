@@ -30,7 +30,7 @@ async def notes(parts: Parts) -> AsyncIterator[Note]:
         asked = [parts.aws.call("get_queue_attributes", QueueUrl=url, AttributeNames=["All"]) for _, url in there]
         told = await asyncio.gather(*asked)
     except EXPECTED as error:
-        fact = f"the queues cannot be looked at: {while_calling(error, parts.aws.where, 'list queues of')}"
+        fact = f"the queues cannot be looked at: {while_calling(error, parts.aws.where, 'list the queues')}"
         yield Note("info" if is_forbidden(error) else "warning", fact)
         return
     if not there:

@@ -197,7 +197,7 @@ class SqsDriver:
         return await self.receive_many((queue,), limit=limit, wait=wait)
 
     async def receive_many(self, queues: Sequence[str], *, limit: int, wait: timedelta) -> Sequence[Delivery]:
-        return await self._tell("receive from", self._open.receiving.receive(queues, limit, wait))
+        return await self._tell(f"receive from {', '.join(queues)}", self._open.receiving.receive(queues, limit, wait))
 
     async def admit(self, queue_arn: str, records: Sequence[Record], *, held: timedelta) -> Sequence[Arrived]:
         """Deliveries of records that somebody else has received, such as Lambda; one outcome for each, in order.
@@ -211,7 +211,9 @@ class SqsDriver:
             records: as `Record.of` reads them.
             held: for how long they are invisible to others.
         """
-        return await self._tell("receive from", self._open.admit(queue_arn, records, held, time.monotonic()))
+        return await self._tell(
+            f"receive from {queue_arn}", self._open.admit(queue_arn, records, held, time.monotonic())
+        )
 
     # -- settling --------------------------------------------------------------------------------------
 
@@ -247,28 +249,28 @@ class SqsDriver:
     # -- dead letters ----------------------------------------------------------------------------------
 
     async def list_dead(self, queue: str, *, after: str | None = None, limit: int = 100) -> Page[DeadLetter]:
-        return await self._tell("read the dead letters of", self._open.dead.list_dead(queue, after, limit))
+        return await self._tell(f"read the dead letters of {queue}", self._open.dead.list_dead(queue, after, limit))
 
     async def retry_dead(self, queue: str, ids: Sequence[str] | None) -> int:
-        return await self._tell("send back dead letters of", self._open.dead.retry_dead(queue, ids))
+        return await self._tell(f"send back dead letters of {queue}", self._open.dead.retry_dead(queue, ids))
 
     async def purge_dead(self, queue: str) -> None:
-        await self._tell("purge the dead letters of", self._open.dead.purge_dead(queue))
+        await self._tell(f"purge the dead letters of {queue}", self._open.dead.purge_dead(queue))
 
     # -- looking and clearing --------------------------------------------------------------------------
 
     async def stats(self, queue: str) -> QueueStats:
-        return await self._tell("count", self._open.looking.stats(queue))
+        return await self._tell(f"count {queue}", self._open.looking.stats(queue))
 
     async def queues(self) -> Sequence[str]:
-        return await self._tell("list the queues of", self._open.looking.queues())
+        return await self._tell("list the queues", self._open.looking.queues())
 
     async def queue_url(self, queue: str) -> str:
         """Where a queue is on SQS; it is made if it is missing and may be made."""
-        return await self._tell("find", self._open.places.url(Place(queue)))
+        return await self._tell(f"find {queue}", self._open.places.url(Place(queue)))
 
     async def purge(self, queue: str, *, force: bool = False) -> None:
-        await self._tell("purge", self._open.looking.purge(queue))
+        await self._tell(f"purge {queue}", self._open.looking.purge(queue))
 
     async def diagnose(self) -> Sequence[Note]:
         return [note async for note in notes(self._open)]
@@ -276,18 +278,18 @@ class SqsDriver:
     # -- with a table ----------------------------------------------------------------------------------
 
     async def _state_get(self, key: str) -> StateValue | None:
-        return await self._tell("read", self._state.get(key))
+        return await self._tell(f"read state {key!r}", self._state.get(key))
 
     async def _state_put(
         self, key: str, value: bytes, *, expect: int | None, ttl: timedelta | None = None
     ) -> int | None:
-        return await self._tell("write", self._state.put(key, value, expect, ttl))
+        return await self._tell(f"write state {key!r}", self._state.put(key, value, expect, ttl))
 
     async def _state_delete(self, key: str, *, expect: int) -> bool:
-        return await self._tell("delete", self._state.delete(key, expect))
+        return await self._tell(f"delete state {key!r}", self._state.delete(key, expect))
 
     async def _state_list(self, prefix: str, *, after: str | None = None, limit: int = 100) -> Page[StateEntry]:
-        return await self._tell("list", self._state.list(prefix, after, limit))
+        return await self._tell(f"list state {prefix!r}", self._state.list(prefix, after, limit))
 
     @property
     def _state(self) -> State:
@@ -311,7 +313,7 @@ class SqsDriver:
                 "scheduler=relay keeps delayed messages in their queue, where nobody can take one back; "
                 "use scheduler=eventbridge or scheduler=dynamodb. Nothing was changed"
             )
-        return await self._tell("cancel", scheduler.cancel(queue, message_id))
+        return await self._tell(f"cancel job {message_id} of {queue}", scheduler.cancel(queue, message_id))
 
     async def send_due(self, *, within: timedelta) -> int:
         """Send what scheduler=dynamodb keeps and is due soon or was missed; how many messages. Run it each minute.
@@ -322,7 +324,7 @@ class SqsDriver:
         timetable = self._open.timetable
         if timetable is None:
             raise UnsupportedError("there is no table= from which messages could become due; nothing was changed")
-        return await self._tell("send what is due to", timetable.run(within.total_seconds()))
+        return await self._tell("send what is due", timetable.run(within.total_seconds()))
 
     # ---------------------------------------------------------------------------------------------------
 
@@ -333,12 +335,12 @@ class SqsDriver:
         self._parts.aws.check_caller()
         return self._parts
 
-    async def _tell(self, verb: str, work: Coroutine[Any, Any, T]) -> T:
+    async def _tell(self, asked: str, work: Coroutine[Any, Any, T]) -> T:
         """What a verb returns; what goes wrong with AWS is told as Waybill's error."""
         try:
             return await work
         except EXPECTED as error:
-            raise while_calling(error, self._address.where, verb) from error
+            raise while_calling(error, self._address.where, asked) from error
 
     def __repr__(self) -> str:
         return f"SqsDriver({self._address.where!r})"

@@ -176,12 +176,12 @@ def while_sending(error: Exception, where: str, message: Message) -> EnqueueErro
     return kind(_tell(f"enqueue job {message.id} on", where, fault, error, "Nothing was stored"))
 
 
-def while_calling(error: Exception, where: str, verb: str) -> WaybillError:
-    """The error of any other verb."""
+def while_calling(error: Exception, where: str, asked: str) -> WaybillError:
+    """The error of any other verb; *asked*: what was to be done with what."""
     fault = _fault(error)
     happened = "It may have happened all the same" if fault.sent else "Nothing was changed"
     kind = ConfigurationError if isinstance(error, MissingQueueError) else BrokerUnavailableError
-    return kind(_tell(f"{verb} on", where, fault, error, happened))
+    return kind(_tell(f"{asked} on", where, fault, error, happened))
 
 
 def while_settling(error: Exception, where: str, verb: str, message: Message, attempt: int) -> WaybillError:
@@ -189,7 +189,7 @@ def while_settling(error: Exception, where: str, verb: str, message: Message, at
     code = code_of(error)
     if code in _STALE or (code == "InvalidParameterValue" and "expired" in str(error)):
         return lost_lease(message, attempt)
-    return while_calling(error, where, verb)
+    return while_calling(error, where, f"{verb} job {message.id}")
 
 
 def lost_lease(message: Message, attempt: int) -> LeaseLostError:

@@ -89,7 +89,7 @@ class Settling:
         if isinstance(outcome, WaybillError):
             raise outcome
         if isinstance(outcome, Exception):
-            raise while_calling(outcome, self._aws.where, "bury") from outcome
+            raise while_calling(outcome, self._aws.where, f"bury job {message.id}") from outcome
 
     async def _copy_of_dead(self, message: Message, reason: DeadReason, to: str | None, which: str) -> Any:
         url = await self._places.url(Place(to or message.queue, DEAD))

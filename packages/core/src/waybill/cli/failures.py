@@ -69,7 +69,8 @@ def _told(error: BaseException) -> tuple[str, int]:
         case WaybillError():
             return str(error), 2 if isinstance(error, _ARGUMENTS) else 1
         case _ if isinstance(error, _Misuse):
-            return f"{error.format_message()} (see `waybill --help`)", 2  # type: ignore[attr-defined]
+            command = error.ctx.command_path if error.ctx else "waybill"  # type: ignore[attr-defined]
+            return f"{error.format_message()} (see `{command} --help`)", 2  # type: ignore[attr-defined]
         case _:
             return f"{type(error).__name__}: {error} (--debug shows where)", 1
 
