@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from ..bench import Bench
 from ..case import proves
-from ..machine import History, drain
+from ..machine import CALL, History, drain
 
 SEED = "WAYBILL_CONFORMANCE_SEED"
 
@@ -41,4 +41,4 @@ def explore(bench: Bench, loop: asyncio.AbstractEventLoop, seed: int, histories:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(kind, settings=how)
-    asyncio.run_coroutine_threadsafe(drain(bench, over), loop).result()
+    asyncio.run_coroutine_threadsafe(drain(bench, over), loop).result(3 * CALL)

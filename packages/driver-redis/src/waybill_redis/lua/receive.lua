@@ -91,7 +91,9 @@ for number = 1, queues do
       ring()
     end
   else
-    check_types()
+    if queues == 1 then -- of several they were looked at above
+      check_types()
+    end
     if change and (not soonest or change < soonest) then
       soonest = change
     end
