@@ -33,6 +33,8 @@ def run(tmp_path, body, marker="", reruns=0):
     (tests / "test_planted.py").write_text(source)
     for name in ("conftest.py", "rerun.py"):
         guard = (ROOT / "tests" / name).read_text().replace("Path(__file__).parents[1]", f"Path({str(ROOT)!r})")
+        if "STOP" not in body:  # this machine may stand still all the same; what is planted must not be excused by it
+            guard = guard.replace(">= IRREGULAR", '>= float("inf")')
         (tests / name).write_text(guard)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}"]
     environment = os.environ | {"WAYBILL_RERUNS": str(reruns)}
