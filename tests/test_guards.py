@@ -25,7 +25,7 @@ FAULTS = {
 }
 
 
-def run(tmp_path, body, marker="", reruns=0):
+def run(tmp_path, body, marker="", reruns=0, stands_still=False):
     source = "import asyncio, pytest, socket, threading, time\nasync def fail():\n    raise ValueError\n"
     source += f"{marker}\nasync def test_planted():\n" + textwrap.indent(body, "    ")
     tests = tmp_path / "tests"
@@ -33,7 +33,7 @@ def run(tmp_path, body, marker="", reruns=0):
     (tests / "test_planted.py").write_text(source)
     for name in ("conftest.py", "rerun.py"):
         guard = (ROOT / "tests" / name).read_text().replace("Path(__file__).parents[1]", f"Path({str(ROOT)!r})")
-        if "STOP" not in body:  # this machine may stand still all the same; what is planted must not be excused by it
+        if not stands_still:  # this machine may all the same, and must not excuse what is planted
             guard = guard.replace(">= IRREGULAR", '>= float("inf")')
         (tests / name).write_text(guard)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={tmp_path}"]
@@ -77,14 +77,14 @@ assert""",
 
 
 def test_a_test_that_failed_while_the_machine_stood_still_runs_once_more_and_that_is_told(tmp_path):
-    result = run(tmp_path, STANDS_STILL.format(passes=2))
+    result = run(tmp_path, STANDS_STILL.format(passes=2), stands_still=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "the machine stood still for 0." in result.stdout.partition("RAN TWICE: tests/test_planted.py::")[2]
     assert "AssertionError: planted" in result.stdout.partition("RAN TWICE")[2]
 
 
 def test_it_does_not_run_until_it_passes(tmp_path):
-    result = run(tmp_path, STANDS_STILL.format(passes=3))
+    result = run(tmp_path, STANDS_STILL.format(passes=3), stands_still=True)
     assert result.returncode == 1, result.stdout + result.stderr
 
 

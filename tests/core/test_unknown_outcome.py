@@ -107,6 +107,21 @@ async def test_it_is_not_repeated_beyond_the_drivers_memory(driver, wrapped, clo
     assert max(tries) < timedelta(seconds=3)
 
 
+async def test_a_batch_is_not_repeated_beyond_the_drivers_memory_of_its_first_try(driver, wrapped, clock):
+    tries = []
+
+    async def unknown(name, *args):
+        if name.startswith("enqueue"):
+            tries.append(name)
+            clock.advance("4s")
+            raise EnqueueUnknownError("x")
+
+    spied = wrapped(driver, "enqueue_batch", before=unknown, idempotent_enqueue=timedelta(seconds=3))
+    result = await passing(clock, JobService(spied).enqueue_batch([(JOB, n) for n in range(3)]))
+    assert tries == ["enqueue_batch"]
+    assert [type(each) for each in result.failed] == [EnqueueUnknownError] * 3
+
+
 @pytest.mark.parametrize(
     "error", [EnqueueRejectedError("full"), DriverClosedError("closed"), OSError("broken")], ids=repr
 )

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from datetime import timedelta
 
+from botocore.loaders import JSONFileLoader
+
 from waybill import JobService, Worker, job
 
 from .conftest import TABLE
@@ -130,3 +132,11 @@ def test_a_scheduled_job_is_taken_back_by_command(endpoint, prefix, aws):
             out, err = process.communicate(timeout=20)
         assert process.returncode == code
         assert said in out + err
+
+
+async def test_a_further_driver_of_a_process_reads_no_description_of_aws_again(connect, monkeypatch):
+    await connect()
+    read, load = [], JSONFileLoader.load_file
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: read.append(path) or load(self, path))
+    await (await connect()).queues()
+    assert read == []
